@@ -1,0 +1,85 @@
+use serde::Serialize;
+use sqlx::types::Json;
+use utoipa::ToSchema;
+
+use super::accounts::Environment;
+use crate::model::ids::{AccountId, KeyId};
+use crate::model::scopes::Scope;
+use crate::model::services::ReasonClass;
+use crate::model::{Path, Time};
+use crate::stored_as_text;
+
+stored_as_text! {
+    pub enum KeyStatus {
+        Active = "active",
+        Revoked = "revoked",
+    }
+}
+
+/// A credential's row. Of the secret it has only the SHA-256, in hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Key {
+    pub id: KeyId,
+    pub account_id: AccountId,
+    pub path: Path,
+    pub environment: Environment,
+    pub name: String,
+    pub secret_hash: String,
+    pub scopes: Json<Vec<Scope>>,
+    pub hold_classes: Json<Vec<ReasonClass>>,
+    pub status: KeyStatus,
+    pub created_by: String,
+    pub created_at: Time,
+    pub expires_at: Option<Time>,
+    pub revoked_at: Option<Time>,
+    pub last_used_at: Option<Time>,
+    pub version: i64,
+}
+
+/// A key as callers see it; never its secret.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Key)]
+pub struct KeyView {
+    /// Also the OAuth `client_id`.
+    pub id: KeyId,
+    /// The account the key acts for; it reaches that account and all below.
+    pub account_id: AccountId,
+    pub name: String,
+    pub environment: Environment,
+    pub scopes: Vec<Scope>,
+    /// For which reasons the key may place and lift holds.
+    pub hold_classes: Vec<ReasonClass>,
+    pub status: KeyStatus,
+    pub created_at: Time,
+    /// From then on the key is refused.
+    pub expires_at: Option<Time>,
+    /// Right to the minute.
+    pub last_used_at: Option<Time>,
+}
+
+impl From<Key> for KeyView {
+    fn from(key: Key) -> Self {
+        Self {
+            id: key.id,
+            account_id: key.account_id,
+            name: key.name,
+            environment: key.environment,
+            scopes: key.scopes.0,
+            hold_classes: key.hold_classes.0,
+            status: key.status,
+            created_at: key.created_at,
+            expires_at: key.expires_at,
+            last_used_at: key.last_used_at,
+        }
+    }
+}
+
+/// A key with its secret, as it is told once: when it is made.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CreatedKey {
+    #[serde(flatten)]
+    pub key: KeyView,
+    /// The credential itself. It is not kept and cannot be shown again.
+    #[schema(example = "tnk_live_01jq3v8z0kf5n9d2t7x4m6c1ab_…")]
+    pub secret: String,
+}

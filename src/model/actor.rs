@@ -1,0 +1,38 @@
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::accounts::accounts::Environment;
+use super::ids::{AccountId, KeyId, RequestId};
+use super::scopes::Scope;
+use super::services::ReasonClass;
+use super::{Path, Subtree, Time};
+
+/// Who asks, for which account, with what rights, and when. Everything a use-case may know of its caller.
+#[derive(Debug, Clone)]
+pub struct Actor {
+    /// The account that owns the credential.
+    pub principal_id: AccountId,
+    pub principal_path: Path,
+    /// The account acted for: the principal, or one below it.
+    pub subject_id: AccountId,
+    pub subject_path: Path,
+    pub key_id: KeyId,
+    pub scopes: Arc<[Scope]>,
+    /// For which reasons the key may place and lift holds.
+    pub hold_classes: Arc<[ReasonClass]>,
+    pub environment: Environment,
+    pub request_id: RequestId,
+    pub address: Option<IpAddr>,
+    pub now: Time,
+}
+
+impl Actor {
+    pub fn has(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope)
+    }
+
+    /// What the caller may reach: the account it acts for and all below.
+    pub fn subtree(&self) -> Subtree {
+        Subtree::of(&self.subject_path)
+    }
+}

@@ -1,0 +1,141 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sqlx::types::Json;
+use utoipa::ToSchema;
+
+use super::service_types::ServiceType;
+use crate::model::ids::{AccountId, PlanId, VirtualServerId};
+use crate::model::quotas::{Mode, QuotaKey};
+use crate::model::{Path, Time};
+use crate::stored_as_text;
+
+stored_as_text! {
+    /// Whether a plan can be ordered: only an active one can.
+    pub enum PlanStatus {
+        Draft = "draft",
+        Active = "active",
+        Paused = "paused",
+        Archived = "archived",
+    }
+}
+
+/// A service that the plan gives.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlanService {
+    #[serde(rename = "type")]
+    pub service_type: ServiceType,
+    /// For the connector; see its description.
+    #[serde(default)]
+    pub settings: Map<String, Value>,
+}
+
+/// A quota that the plan gives: `included`, and `per_unit` for each unit of the quantity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlanQuota {
+    pub key: QuotaKey,
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 1_000_000_000_000_i64)]
+    pub included: i64,
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 1_000_000_000)]
+    pub per_unit: i64,
+    /// Whether the whole is taken from the accounts above when the order is placed (`allocated`, the
+    /// default), or only what is used, when it is used (`shared`).
+    #[serde(default = "allocated")]
+    pub mode: Mode,
+}
+
+fn allocated() -> Mode {
+    Mode::Allocated
+}
+
+impl PlanQuota {
+    /// The ceiling for a quantity.
+    pub fn ceiling(&self, quantity: i64) -> i64 {
+        self.per_unit.saturating_mul(quantity).saturating_add(self.included)
+    }
+}
+
+/// What a version of a plan gives. It never changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlanTerms {
+    pub virtual_server_id: VirtualServerId,
+    #[schema(min_items = 1, max_items = 20)]
+    pub services: Vec<PlanService>,
+    #[schema(max_items = 100)]
+    pub quotas: Vec<PlanQuota>,
+    /// The largest quantity one subscription may have.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    pub max_quantity: Option<i64>,
+}
+
+/// A plan's row.
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+pub struct Plan {
+    pub id: PlanId,
+    pub account_id: AccountId,
+    pub path: Path,
+    pub code: String,
+    pub name: String,
+    pub status: PlanStatus,
+    pub current: i64,
+    pub metadata: Json<BTreeMap<String, String>>,
+    pub version: i64,
+    pub created_at: Time,
+    pub updated_at: Time,
+    /// The terms of one version: the current one, unless another was asked for.
+    pub terms: Json<PlanTerms>,
+}
+
+/// A plan as callers see it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Plan)]
+pub struct PlanView {
+    pub id: PlanId,
+    /// The account that made it; none where that stands above the caller's own.
+    pub account_id: Option<AccountId>,
+    /// By which orders name it.
+    #[schema(example = "hosted-mail")]
+    pub code: String,
+    pub name: String,
+    pub status: PlanStatus,
+    /// The number of the version that new orders get.
+    pub current_version: i64,
+    pub services: Vec<ServiceType>,
+    pub quotas: Vec<PlanQuota>,
+    pub max_quantity: Option<i64>,
+    /// On what it runs; none where that stands above the caller's own account.
+    pub virtual_server_id: Option<VirtualServerId>,
+    pub metadata: BTreeMap<String, String>,
+    pub created_at: Time,
+    pub updated_at: Time,
+}
+
+impl Plan {
+    /// The plan as the account at `viewer` sees it.
+    pub fn seen_by(self, viewer: &Path) -> PlanView {
+        let own = viewer.covers(&self.path);
+        let terms = self.terms.0;
+        PlanView {
+            id: self.id,
+            account_id: own.then_some(self.account_id),
+            code: self.code,
+            name: self.name,
+            status: self.status,
+            current_version: self.current,
+            services: terms.services.iter().map(|service| service.service_type).collect(),
+            quotas: terms.quotas,
+            max_quantity: terms.max_quantity,
+            virtual_server_id: own.then_some(terms.virtual_server_id),
+            metadata: self.metadata.0,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Orders and what comes of them.
+
+pub mod orders;
+pub mod subscriptions;

@@ -1,0 +1,176 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sqlx::types::Json;
+use utoipa::ToSchema;
+
+use crate::model::ids::{AccountId, OperationId, OrderId, ResourceId, ServiceId, SubscriptionId};
+use crate::model::services::operations::{OperationError, Outcome};
+use crate::model::services::specs::ResourceSpec;
+use crate::model::{Path, Time};
+use crate::stored_as_text;
+
+stored_as_text! {
+    /// Where an order stands.
+    pub enum OrderStatus {
+        Draft = "draft",
+        Scheduled = "scheduled",
+        PendingApproval = "pending_approval",
+        RequiresInput = "requires_input",
+        Queued = "queued",
+        InProgress = "in_progress",
+        Completed = "completed",
+        PartiallyCompleted = "partially_completed",
+        Failed = "failed",
+        Rejected = "rejected",
+        Cancelling = "cancelling",
+        Cancelled = "cancelled",
+        Expired = "expired",
+    }
+}
+
+impl OrderStatus {
+    /// Whether an order may go from this status to `next`.
+    pub fn may_become(self, next: OrderStatus) -> bool {
+        use OrderStatus::*;
+        matches!(
+            (self, next),
+            (Draft, Scheduled | PendingApproval | Queued | Cancelled)
+                | (Scheduled, PendingApproval | Queued | Cancelled)
+                | (PendingApproval, Queued | Rejected | Expired | Cancelled)
+                | (Queued, InProgress | Cancelled)
+                | (InProgress, RequiresInput | Completed | PartiallyCompleted | Failed | Cancelling)
+                | (RequiresInput, InProgress | Cancelled)
+                | (Failed, Queued)
+                | (Cancelling, Cancelled | Completed)
+        )
+    }
+}
+
+/// What one item of an order is to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum ItemRequest {
+    /// A new subscription.
+    Add { plan: String, quantity: i64, resources: Vec<ResourceSpec> },
+    /// Another quantity or plan for one that runs.
+    Change { subscription_id: SubscriptionId, quantity: Option<i64>, plan: Option<String> },
+}
+
+stored_as_text! {
+    pub enum ItemStatus {
+        Pending = "pending",
+        Done = "done",
+        Failed = "failed",
+        Cancelled = "cancelled",
+    }
+}
+
+/// One item of an order and what came of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Item {
+    pub request: ItemRequest,
+    pub status: ItemStatus,
+    pub subscription_id: SubscriptionId,
+    #[serde(default)]
+    pub service_ids: Vec<ServiceId>,
+    #[serde(default)]
+    pub resource_ids: Vec<ResourceId>,
+}
+
+/// An order's row.
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+pub struct Order {
+    pub id: OrderId,
+    pub account_id: AccountId,
+    pub path: Path,
+    pub status: OrderStatus,
+    pub items: Json<Vec<Item>>,
+    pub outcome: Option<Outcome>,
+    pub retryable: bool,
+    pub error: Option<Json<OperationError>>,
+    pub placed_by: AccountId,
+    pub operation_id: Option<OperationId>,
+    pub external_id: Option<String>,
+    pub external_id_by: Option<AccountId>,
+    pub fingerprint: String,
+    pub metadata: Json<BTreeMap<String, String>>,
+    pub version: i64,
+    pub created_at: Time,
+    pub updated_at: Time,
+}
+
+/// One item of an order, as callers see it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct OrderItem {
+    /// `add` or `change`.
+    #[schema(example = "add")]
+    pub action: &'static str,
+    pub status: ItemStatus,
+    /// The plan's code, where the item names one.
+    #[schema(example = "hosted-mail")]
+    pub plan: Option<String>,
+    pub quantity: Option<i64>,
+    /// The subscription that the item makes or changes.
+    pub subscription_id: SubscriptionId,
+    pub service_ids: Vec<ServiceId>,
+    pub resource_ids: Vec<ResourceId>,
+}
+
+/// An order as callers see it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Order)]
+pub struct OrderView {
+    pub id: OrderId,
+    /// Whom it is for.
+    pub account_id: AccountId,
+    pub status: OrderStatus,
+    pub items: Vec<OrderItem>,
+    /// Follow it for progress; none for an order that needs no work on a server.
+    pub operation_id: Option<OperationId>,
+    /// What a failed order left behind.
+    pub outcome: Option<Outcome>,
+    pub retryable: bool,
+    pub error: Option<OperationError>,
+    pub external_id: Option<String>,
+    pub metadata: BTreeMap<String, String>,
+    pub created_at: Time,
+    pub updated_at: Time,
+}
+
+impl From<Item> for OrderItem {
+    fn from(item: Item) -> Self {
+        let (action, plan, quantity) = match item.request {
+            ItemRequest::Add { plan, quantity, .. } => ("add", Some(plan), Some(quantity)),
+            ItemRequest::Change { plan, quantity, .. } => ("change", plan, quantity),
+        };
+        Self {
+            action,
+            status: item.status,
+            plan,
+            quantity,
+            subscription_id: item.subscription_id,
+            service_ids: item.service_ids,
+            resource_ids: item.resource_ids,
+        }
+    }
+}
+
+impl From<Order> for OrderView {
+    fn from(order: Order) -> Self {
+        Self {
+            id: order.id,
+            account_id: order.account_id,
+            status: order.status,
+            items: order.items.0.into_iter().map(OrderItem::from).collect(),
+            operation_id: order.operation_id,
+            outcome: order.outcome,
+            retryable: order.retryable,
+            error: order.error.map(|error| error.0),
+            external_id: order.external_id,
+            metadata: order.metadata.0,
+            created_at: order.created_at,
+            updated_at: order.updated_at,
+        }
+    }
+}

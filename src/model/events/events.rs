@@ -1,0 +1,139 @@
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::model::ids::{AccountId, EventId, KeyId};
+use crate::model::{Path, Time};
+use crate::stored_as_text;
+
+stored_as_text! {
+    /// What can happen.
+    pub enum EventType {
+        AccountCreated = "account.created",
+        AccountUpdated = "account.updated",
+        KeyCreated = "key.created",
+        KeyRevoked = "key.revoked",
+        ServerCreated = "server.created",
+        ServerUpdated = "server.updated",
+        VirtualServerCreated = "virtual_server.created",
+        PlanCreated = "plan.created",
+        PlanUpdated = "plan.updated",
+        QuotaChanged = "quota.changed",
+        OrderCreated = "order.created",
+        OrderCompleted = "order.completed",
+        OrderFailed = "order.failed",
+        OrderCancelled = "order.cancelled",
+        SubscriptionActivated = "subscription.activated",
+        SubscriptionPlanChanged = "subscription.plan_changed",
+        SubscriptionQuantityChanged = "subscription.quantity_changed",
+        ServiceProvisioned = "service.provisioned",
+        ServiceFailed = "service.failed",
+        ServiceSuspended = "service.suspended",
+        ServiceDegraded = "service.degraded",
+        ServiceResumed = "service.resumed",
+        ResourceCreated = "resource.created",
+        ResourceUpdated = "resource.updated",
+        ResourceDeleted = "resource.deleted",
+        ResourceFailed = "resource.failed",
+        HoldPlaced = "hold.placed",
+        HoldReleased = "hold.released",
+        HoldExpired = "hold.expired",
+        OperationSucceeded = "operation.succeeded",
+        OperationFailed = "operation.failed",
+        OperationNeedsAttention = "operation.needs_attention",
+        WebhookEndpointCreated = "webhook_endpoint.created",
+        WebhookEndpointUpdated = "webhook_endpoint.updated",
+        WebhookEndpointDeleted = "webhook_endpoint.deleted",
+        WebhookEndpointDisabled = "webhook_endpoint.disabled",
+    }
+}
+
+/// What an event is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EventResource {
+    /// The noun: `order`, `service`, `hold` …
+    #[serde(rename = "type")]
+    #[schema(example = "service")]
+    pub noun: String,
+    pub id: String,
+    /// Rises with every change of the object, so that a late event can be told from a new one.
+    pub version: i64,
+}
+
+/// Why it happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Cause {
+    /// The key that asked for it; none for the program's own work.
+    pub key_id: Option<KeyId>,
+    /// The request that asked for it, or on whose behalf the work was done.
+    pub request_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason_code: Option<String>,
+}
+
+/// The object as it is, and what was different before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EventData {
+    /// The object as its own endpoint shows it.
+    #[schema(value_type = Object)]
+    pub object: Value,
+    /// The former values of what changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub previous: Option<Value>,
+}
+
+/// The part of an event that is kept as one document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EventBody {
+    pub resource: EventResource,
+    pub data: EventData,
+    pub cause: Cause,
+}
+
+/// An event's row.
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+pub struct Event {
+    pub id: EventId,
+    pub position: i64,
+    pub account_id: AccountId,
+    pub path: Path,
+    pub sequence: i64,
+    #[sqlx(rename = "type")]
+    pub event_type: EventType,
+    pub body: sqlx::types::Json<EventBody>,
+    pub occurred_at: Time,
+}
+
+/// An event as callers and webhooks get it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Event)]
+pub struct EventView {
+    pub id: EventId,
+    #[serde(rename = "type")]
+    pub event_type: EventType,
+    /// Counts the account's events without a gap.
+    pub sequence: i64,
+    /// The account it happened to.
+    pub account_id: AccountId,
+    pub resource: EventResource,
+    pub occurred_at: Time,
+    pub data: EventData,
+    pub cause: Cause,
+}
+
+impl From<Event> for EventView {
+    fn from(event: Event) -> Self {
+        let EventBody { resource, data, cause } = event.body.0;
+        Self {
+            id: event.id,
+            event_type: event.event_type,
+            sequence: event.sequence,
+            account_id: event.account_id,
+            resource,
+            occurred_at: event.occurred_at,
+            data,
+            cause,
+        }
+    }
+}

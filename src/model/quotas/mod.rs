@@ -1,0 +1,6 @@
+//! Quotas: what may be taken, level by level up the tree.
+
+#[expect(clippy::module_inception, reason = "a capability's first noun has its name, in every layer")]
+mod quotas;
+
+pub use quotas::*;

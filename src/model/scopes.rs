@@ -1,0 +1,149 @@
+//! What a credential may be used for. There is no wildcard; each scope is combined with the key's subtree.
+
+use crate::model::services::ReasonClass;
+use crate::stored_as_text;
+
+/// Declares the scopes, and for each a type that a handler names to demand it.
+macro_rules! scopes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)+) => {
+        stored_as_text! {
+            /// One permission.
+            pub enum Scope { $($(#[$doc])* $name = $text,)+ }
+        }
+
+        /// The scopes as types, for `Caller<…>`.
+        pub mod need {
+            $(
+                $(#[$doc])*
+                pub struct $name;
+                impl super::Need for $name {
+                    const SCOPE: super::Scope = super::Scope::$name;
+                }
+            )+
+        }
+    };
+}
+
+/// What a handler demands of its caller.
+pub trait Need: 'static {
+    const SCOPE: Scope;
+}
+
+scopes! {
+    AccountsRead = "accounts:read",
+    AccountsWrite = "accounts:write",
+    KeysRead = "keys:read",
+    KeysWrite = "keys:write",
+    ServersRead = "servers:read",
+    ServersWrite = "servers:write",
+    CatalogRead = "catalog:read",
+    CatalogWrite = "catalog:write",
+    OrdersRead = "orders:read",
+    OrdersPlace = "orders:place",
+    OrdersCancel = "orders:cancel",
+    SubscriptionsRead = "subscriptions:read",
+    ServicesRead = "services:read",
+    ServicesSuspend = "services:suspend",
+    ServicesResume = "services:resume",
+    ResourcesRead = "resources:read",
+    ResourcesWrite = "resources:write",
+    /// Lift holds that somebody else placed.
+    HoldsOverride = "holds:override",
+    QuotasRead = "quotas:read",
+    QuotasWrite = "quotas:write",
+    OperationsRead = "operations:read",
+    OperationsWrite = "operations:write",
+    EventsRead = "events:read",
+    WebhooksWrite = "webhooks:write",
+    AuditRead = "audit:read",
+}
+
+stored_as_text! {
+    /// A named set of scopes for a new key.
+    pub enum Bundle {
+        /// Suspends and resumes, reads usage; places no orders. Its holds are for payment only.
+        BillingSystem = "billing_system",
+        /// Opens accounts, reads the catalogue, places orders.
+        Crm = "crm",
+        /// All that a reseller's own staff need.
+        ResellerAdmin = "reseller_admin",
+        /// All that a tenant's own staff need.
+        TenantAdmin = "tenant_admin",
+        /// Every scope there is.
+        OperatorAdmin = "operator_admin",
+        /// Reads everything, changes nothing.
+        Auditor = "auditor",
+    }
+}
+
+impl Bundle {
+    pub fn scopes(self) -> Vec<Scope> {
+        use Scope::*;
+        match self {
+            Bundle::BillingSystem => vec![
+                AccountsRead,
+                SubscriptionsRead,
+                ServicesRead,
+                ServicesSuspend,
+                ServicesResume,
+                QuotasRead,
+                OperationsRead,
+                EventsRead,
+                WebhooksWrite,
+            ],
+            Bundle::Crm => vec![
+                AccountsRead,
+                AccountsWrite,
+                CatalogRead,
+                OrdersRead,
+                OrdersPlace,
+                OrdersCancel,
+                SubscriptionsRead,
+                ServicesRead,
+                ResourcesRead,
+                ResourcesWrite,
+                QuotasRead,
+                OperationsRead,
+                EventsRead,
+                WebhooksWrite,
+            ],
+            Bundle::ResellerAdmin => Scope::ALL
+                .iter()
+                .copied()
+                .filter(|scope| !matches!(scope, ServersRead | ServersWrite | HoldsOverride))
+                .collect(),
+            Bundle::TenantAdmin => vec![
+                AccountsRead,
+                KeysRead,
+                KeysWrite,
+                CatalogRead,
+                OrdersRead,
+                OrdersPlace,
+                OrdersCancel,
+                SubscriptionsRead,
+                ServicesRead,
+                ServicesSuspend,
+                ServicesResume,
+                ResourcesRead,
+                ResourcesWrite,
+                QuotasRead,
+                OperationsRead,
+                EventsRead,
+                WebhooksWrite,
+                AuditRead,
+            ],
+            Bundle::OperatorAdmin => Scope::ALL.to_vec(),
+            Bundle::Auditor => {
+                Scope::ALL.iter().copied().filter(|scope| scope.as_str().ends_with(":read")).collect()
+            }
+        }
+    }
+
+    /// For which reasons a key of this bundle places and lifts holds.
+    pub fn hold_classes(self) -> Vec<ReasonClass> {
+        match self {
+            Bundle::BillingSystem => vec![ReasonClass::Payment],
+            _ => ReasonClass::ALL.to_vec(),
+        }
+    }
+}
