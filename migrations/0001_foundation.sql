@@ -297,6 +297,7 @@ CREATE INDEX operations_due ON operations (lane, due_at, id) WHERE due_at IS NOT
 CREATE UNIQUE INDEX operations_running ON operations (lock) WHERE status = 'running';
 CREATE UNIQUE INDEX operations_in_flight ON operations (lock)
     WHERE exclusive AND status IN ('queued', 'running', 'waiting_input', 'needs_attention');
+CREATE INDEX operations_by_lock ON operations (lock, id) WHERE due_at IS NOT NULL;
 CREATE INDEX operations_by_parent ON operations (parent_id, id) WHERE parent_id IS NOT NULL;
 
 -- Every change, in the order it was committed in: (position, id).

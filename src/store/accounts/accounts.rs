@@ -1,0 +1,161 @@
+use crate::model::accounts::accounts::Account;
+use crate::model::ids::AccountId;
+use crate::model::{Path, Subtree, Time};
+use crate::sql;
+use crate::store::{Conn, Result, Tx};
+
+macro_rules! columns {
+    () => {
+        "a.id, a.path, a.parent_id, a.type, a.status, a.environment, a.name, a.contact_email, a.country,
+         a.locale, a.time_zone, a.currency, a.external_id, a.external_id_by, a.fingerprint, a.metadata,
+         a.version, a.created_at, a.updated_at"
+    };
+}
+
+/// Adds the account and its counters.
+pub async fn insert(tx: &mut Tx, account: &Account) -> Result<()> {
+    tx.query(
+        "INSERT INTO accounts (id, path, parent_id, type, status, environment, name, contact_email, country,
+             locale, time_zone, currency, external_id, external_id_by, fingerprint, metadata, version,
+             created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+    )
+    .bind(account.id)
+    .bind(&account.path)
+    .bind(account.parent_id)
+    .bind(account.account_type)
+    .bind(account.status)
+    .bind(account.environment)
+    .bind(&account.name)
+    .bind(&account.contact_email)
+    .bind(&account.country)
+    .bind(&account.locale)
+    .bind(&account.time_zone)
+    .bind(&account.currency)
+    .bind(&account.external_id)
+    .bind(account.external_id_by)
+    .bind(&account.fingerprint)
+    .bind(&account.metadata)
+    .bind(account.version)
+    .bind(account.created_at)
+    .bind(account.updated_at)
+    .execute()
+    .await?;
+    tx.query("INSERT INTO account_counters (account_id, path) VALUES ($1, $2)")
+        .bind(account.id)
+        .bind(&account.path)
+        .execute()
+        .await?;
+    Ok(())
+}
+
+/// The account, if it is in the subtree, with what holds leave of it.
+pub async fn find(conn: &mut Conn, id: AccountId) -> Result<Option<Account>> {
+    conn.query(sql!(
+        "SELECT " columns!() ", " held!("a.path") " AS held
+         FROM accounts a WHERE a.id = $1 AND a.path >= $2 AND a.path < $3"
+    ))
+    .bind(id)
+    .within()
+    .optional()
+    .await
+}
+
+/// The operator, of whom there is one.
+pub async fn root(conn: &mut Conn) -> Result<Option<Account>> {
+    conn.query(sql!("SELECT " columns!() " FROM accounts a WHERE a.parent_id IS NULL")).optional().await
+}
+
+/// The account that `by` made under its own name `external_id`.
+pub async fn find_by_external_id(conn: &mut Conn, by: AccountId, external_id: &str) -> Result<Option<Account>> {
+    conn.query(sql!(
+        "SELECT " columns!() ", " held!("a.path") " AS held FROM accounts a
+         WHERE a.external_id_by = $1 AND a.external_id = $2 AND a.path >= $3 AND a.path < $4"
+    ))
+    .bind(by)
+    .bind(external_id)
+    .within()
+    .optional()
+    .await
+}
+
+/// A page of the subtree's accounts in the order of (path, id), after the one named.
+pub async fn page(conn: &mut Conn, after: Option<&(Path, AccountId)>, limit: i64) -> Result<Vec<Account>> {
+    let (path, id) = start(conn.subtree(), after);
+    conn.query(sql!(
+        "SELECT " columns!() ", " held!("a.path") " AS held FROM accounts a
+         WHERE a.path >= $3 AND a.path < $4 AND (a.path, a.id) > ($1, $2)
+         ORDER BY a.path, a.id LIMIT $5"
+    ))
+    .bind(path)
+    .bind(id)
+    .within()
+    .bind(limit)
+    .all()
+    .await
+}
+
+/// A page of the accounts directly below one, in the order they were made.
+pub async fn children(
+    conn: &mut Conn,
+    parent: AccountId,
+    after: Option<AccountId>,
+    limit: i64,
+) -> Result<Vec<Account>> {
+    conn.query(sql!(
+        "SELECT " columns!() ", " held!("a.path") " AS held FROM accounts a
+         WHERE a.parent_id = $1 AND a.id > $2 AND a.path >= $3 AND a.path < $4
+         ORDER BY a.id LIMIT $5"
+    ))
+    .bind(parent)
+    .bind(after.map(|id| id.to_string()).unwrap_or_default())
+    .within()
+    .bind(limit)
+    .all()
+    .await
+}
+
+/// Where a page starts: after the row named, or before all of the subtree.
+pub(in crate::store) fn start<I: ToString>(subtree: &Subtree, after: Option<&(Path, I)>) -> (String, String) {
+    match after {
+        Some((path, id)) => (path.to_string(), id.to_string()),
+        None => (subtree.from().to_owned(), String::new()),
+    }
+}
+
+/// Writes what can change of an account; says whether its version was still the one that was read.
+pub async fn update(tx: &mut Tx, account: &Account, now: Time) -> Result<bool> {
+    let changed = tx
+        .query(
+            "UPDATE accounts SET name = $2, contact_email = $3, country = $4, locale = $5, time_zone = $6,
+                 currency = $7, metadata = $8, version = version + 1, updated_at = $9
+             WHERE id = $1 AND version = $10",
+        )
+        .bind(account.id)
+        .bind(&account.name)
+        .bind(&account.contact_email)
+        .bind(&account.country)
+        .bind(&account.locale)
+        .bind(&account.time_zone)
+        .bind(&account.currency)
+        .bind(&account.metadata)
+        .bind(now)
+        .bind(account.version)
+        .execute()
+        .await?;
+    Ok(changed == 1)
+}
+
+/// Counts so many events and audit lines of the account and gives the last number of each. It is called
+/// late in a transaction: it holds up others that record something of the same account.
+pub async fn count(tx: &mut Tx, account: AccountId, events: i64, audit: i64) -> Result<(i64, i64)> {
+    tx.query(
+        "UPDATE account_counters SET events = events + $2, audit = audit + $3 WHERE account_id = $1
+         RETURNING events, audit",
+    )
+    .bind(account)
+    .bind(events)
+    .bind(audit)
+    .one()
+    .await
+}

@@ -1,0 +1,109 @@
+use crate::model::accounts::accounts::{AccountStatus, AccountType};
+use crate::model::accounts::keys::Key;
+use crate::model::ids::KeyId;
+use crate::model::{Path, Time};
+use crate::sql;
+use crate::store::accounts::accounts::start;
+use crate::store::{Conn, Result, Tx};
+
+macro_rules! columns {
+    () => {
+        "k.id, k.account_id, k.path, k.environment, k.name, k.secret_hash, k.scopes, k.hold_classes, k.status,
+         k.created_by, k.created_at, k.expires_at, k.revoked_at, k.last_used_at, k.version"
+    };
+}
+
+pub async fn insert(tx: &mut Tx, key: &Key) -> Result<()> {
+    tx.query(
+        "INSERT INTO api_keys (id, account_id, path, environment, name, secret_hash, scopes, hold_classes,
+             status, created_by, created_at, expires_at, revoked_at, last_used_at, version)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+    )
+    .bind(key.id)
+    .bind(key.account_id)
+    .bind(&key.path)
+    .bind(key.environment)
+    .bind(&key.name)
+    .bind(&key.secret_hash)
+    .bind(&key.scopes)
+    .bind(&key.hold_classes)
+    .bind(key.status)
+    .bind(&key.created_by)
+    .bind(key.created_at)
+    .bind(key.expires_at)
+    .bind(key.revoked_at)
+    .bind(key.last_used_at)
+    .bind(key.version)
+    .execute()
+    .await?;
+    Ok(())
+}
+
+pub async fn find(conn: &mut Conn, id: KeyId) -> Result<Option<Key>> {
+    conn.query(sql!("SELECT " columns!() " FROM api_keys k WHERE k.id = $1 AND k.path >= $2 AND k.path < $3"))
+        .bind(id)
+        .within()
+        .optional()
+        .await
+}
+
+/// A key with what its account's state means for it.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Credential {
+    #[sqlx(flatten)]
+    pub key: Key,
+    pub account_status: AccountStatus,
+    pub account_type: AccountType,
+    /// The weight of the strongest hold on the account or above it.
+    pub held: Option<i64>,
+}
+
+/// The key and its account, for authentication.
+pub async fn credential(conn: &mut Conn, id: KeyId) -> Result<Option<Credential>> {
+    conn.query(sql!(
+        "SELECT " columns!() ", a.status AS account_status, a.type AS account_type, " held!("a.path") " AS held
+         FROM api_keys k JOIN accounts a ON a.id = k.account_id WHERE k.id = $1"
+    ))
+    .bind(id)
+    .optional()
+    .await
+}
+
+/// A page of the subtree's keys in the order of (path, id), after the one named.
+pub async fn page(conn: &mut Conn, after: Option<&(Path, KeyId)>, limit: i64) -> Result<Vec<Key>> {
+    let (path, id) = start(conn.subtree(), after);
+    conn.query(sql!(
+        "SELECT " columns!() " FROM api_keys k
+         WHERE k.path >= $3 AND k.path < $4 AND (k.path, k.id) > ($1, $2) ORDER BY k.path, k.id LIMIT $5"
+    ))
+    .bind(path)
+    .bind(id)
+    .within()
+    .bind(limit)
+    .all()
+    .await
+}
+
+/// Revokes the key; says whether it was active until now.
+pub async fn revoke(tx: &mut Tx, id: KeyId, now: Time) -> Result<bool> {
+    let changed = tx
+        .query(
+            "UPDATE api_keys SET status = 'revoked', revoked_at = $2, version = version + 1
+             WHERE id = $1 AND status = 'active'",
+        )
+        .bind(id)
+        .bind(now)
+        .execute()
+        .await?;
+    Ok(changed == 1)
+}
+
+/// Notes when keys were last used; only ever forward.
+pub async fn touch(tx: &mut Tx, id: KeyId, used: Time) -> Result<()> {
+    tx.query("UPDATE api_keys SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)")
+        .bind(id)
+        .bind(used)
+        .execute()
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,155 @@
+use sqlx::types::Json;
+
+use crate::model::catalog::plans::{Plan, PlanStatus, PlanTerms};
+use crate::model::catalog::servers::Placement;
+use crate::model::ids::PlanId;
+use crate::model::{Path, Time};
+use crate::sql;
+use crate::store::{Conn, Result, Tx};
+
+macro_rules! columns {
+    () => {
+        "p.id, p.account_id, p.path, p.code, p.name, p.status, p.current, p.metadata, p.version, p.created_at,
+         p.updated_at, v.terms"
+    };
+}
+
+/// Adds the plan with its first version; says whether its code was free in its account.
+pub async fn insert(tx: &mut Tx, plan: &Plan) -> Result<bool> {
+    let added = tx
+        .query(
+            "INSERT INTO plans (id, account_id, path, code, name, status, current, metadata, version, created_at,
+                 updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+             ON CONFLICT (account_id, code) DO NOTHING",
+        )
+        .bind(plan.id)
+        .bind(plan.account_id)
+        .bind(&plan.path)
+        .bind(&plan.code)
+        .bind(&plan.name)
+        .bind(plan.status)
+        .bind(plan.current)
+        .bind(&plan.metadata)
+        .bind(plan.version)
+        .bind(plan.created_at)
+        .bind(plan.updated_at)
+        .execute()
+        .await?;
+    if added == 0 {
+        return Ok(false);
+    }
+    insert_version(tx, plan, plan.created_at).await?;
+    Ok(true)
+}
+
+/// Adds the plan's terms under the number of its current version.
+pub async fn insert_version(tx: &mut Tx, plan: &Plan, now: Time) -> Result<()> {
+    tx.query("INSERT INTO plan_versions (plan_id, number, path, terms, created_at) VALUES ($1, $2, $3, $4, $5)")
+        .bind(plan.id)
+        .bind(plan.current)
+        .bind(&plan.path)
+        .bind(&plan.terms)
+        .bind(now)
+        .execute()
+        .await?;
+    Ok(())
+}
+
+/// The plan in its current version, if it is in the subtree.
+pub async fn find(conn: &mut Conn, id: PlanId) -> Result<Option<Plan>> {
+    conn.query(sql!(
+        "SELECT " columns!() " FROM plans p JOIN plan_versions v ON v.plan_id = p.id AND v.number = p.current
+         WHERE p.id = $1 AND p.path >= $2 AND p.path < $3"
+    ))
+    .bind(id)
+    .within()
+    .optional()
+    .await
+}
+
+/// The plan in a version of its own, wherever in the tree it stands.
+pub async fn find_version(conn: &mut Conn, id: PlanId, number: i64) -> Result<Option<Plan>> {
+    conn.query(sql!(
+        "SELECT " columns!() " FROM plans p JOIN plan_versions v ON v.plan_id = p.id AND v.number = $2
+         WHERE p.id = $1"
+    ))
+    .bind(id)
+    .bind(number)
+    .optional()
+    .await
+}
+
+/// A plan that can be bought, and where its services are placed.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Offer {
+    #[sqlx(flatten)]
+    pub plan: Plan,
+    pub placement: Json<Vec<Placement>>,
+}
+
+/// The plan that an account's order means by a code or an identifier: one of its own or of the accounts
+/// above it, the nearest first.
+pub async fn offered(conn: &mut Conn, buyer: &Path, code_or_id: &str) -> Result<Option<Offer>> {
+    conn.query(sql!(
+        "SELECT " columns!() ", s.placement FROM plans p
+         JOIN plan_versions v ON v.plan_id = p.id AND v.number = p.current
+         JOIN virtual_servers s ON s.id = " sqlite("json_extract(v.terms, '$.virtual_server_id')")
+         pg("v.terms ->> 'virtual_server_id'") "
+         WHERE (p.code = $2 OR p.id = $2) AND p.status = 'active' AND p.path IN (" upwards!("$1") ")
+         ORDER BY length(p.path) DESC LIMIT 1"
+    ))
+    .bind(buyer)
+    .bind(code_or_id)
+    .optional()
+    .await
+}
+
+/// A page of the plans that an account can see, its own and those of the accounts above it, by identifier.
+/// Plans from above show only while they are active.
+pub async fn visible(conn: &mut Conn, viewer: &Path, after: Option<PlanId>, limit: i64) -> Result<Vec<Plan>> {
+    conn.query(sql!(
+        "SELECT " columns!() " FROM plans p JOIN plan_versions v ON v.plan_id = p.id AND v.number = p.current
+         WHERE p.id > $2
+           AND (p.path >= $3 AND p.path < $4 OR p.status = 'active' AND p.path IN (" upwards!("$1") "))
+         ORDER BY p.id LIMIT $5"
+    ))
+    .bind(viewer)
+    .bind(after.map(|id| id.to_string()).unwrap_or_default())
+    .within()
+    .bind(limit)
+    .all()
+    .await
+}
+
+/// Writes a plan's name, status, current version and metadata; says whether its version was still the one
+/// that was read.
+pub async fn update(tx: &mut Tx, plan: &Plan, status: PlanStatus, now: Time) -> Result<bool> {
+    let changed = tx
+        .query(
+            "UPDATE plans SET name = $2, status = $3, current = $4, metadata = $5, version = version + 1,
+                 updated_at = $6
+             WHERE id = $1 AND version = $7",
+        )
+        .bind(plan.id)
+        .bind(&plan.name)
+        .bind(status)
+        .bind(plan.current)
+        .bind(&plan.metadata)
+        .bind(now)
+        .bind(plan.version)
+        .execute()
+        .await?;
+    Ok(changed == 1)
+}
+
+/// The terms a subscription was ordered in.
+pub async fn terms(conn: &mut Conn, id: PlanId, number: i64) -> Result<Option<PlanTerms>> {
+    let row: Option<(Json<PlanTerms>,)> = conn
+        .query("SELECT terms FROM plan_versions WHERE plan_id = $1 AND number = $2")
+        .bind(id)
+        .bind(number)
+        .optional()
+        .await?;
+    Ok(row.map(|(terms,)| terms.0))
+}

@@ -1,0 +1,100 @@
+use crate::model::commerce::orders::Order;
+use crate::model::ids::{AccountId, OrderId};
+use crate::model::{Path, Time};
+use crate::sql;
+use crate::store::accounts::accounts::start;
+use crate::store::{Conn, Result, Tx};
+
+macro_rules! columns {
+    () => {
+        "id, account_id, path, status, items, outcome, retryable, error, placed_by, operation_id, external_id,
+         external_id_by, fingerprint, metadata, version, created_at, updated_at"
+    };
+}
+
+/// Adds the order; says whether its external_id was free.
+pub async fn insert(tx: &mut Tx, order: &Order) -> Result<bool> {
+    let added = tx
+        .query(sql!(
+            "INSERT INTO orders (" columns!() ")
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+             ON CONFLICT (external_id_by, external_id) WHERE external_id IS NOT NULL DO NOTHING"
+        ))
+        .bind(order.id)
+        .bind(order.account_id)
+        .bind(&order.path)
+        .bind(order.status)
+        .bind(&order.items)
+        .bind(order.outcome)
+        .bind(order.retryable)
+        .bind(&order.error)
+        .bind(order.placed_by)
+        .bind(order.operation_id)
+        .bind(&order.external_id)
+        .bind(order.external_id_by)
+        .bind(&order.fingerprint)
+        .bind(&order.metadata)
+        .bind(order.version)
+        .bind(order.created_at)
+        .bind(order.updated_at)
+        .execute()
+        .await?;
+    Ok(added == 1)
+}
+
+pub async fn find(conn: &mut Conn, id: OrderId) -> Result<Option<Order>> {
+    conn.query(sql!("SELECT " columns!() " FROM orders WHERE id = $1 AND path >= $2 AND path < $3"))
+        .bind(id)
+        .within()
+        .optional()
+        .await
+}
+
+/// The order that `by` placed under its own name `external_id`.
+pub async fn find_by_external_id(conn: &mut Conn, by: AccountId, external_id: &str) -> Result<Option<Order>> {
+    conn.query(sql!(
+        "SELECT " columns!() " FROM orders
+         WHERE external_id_by = $1 AND external_id = $2 AND path >= $3 AND path < $4"
+    ))
+    .bind(by)
+    .bind(external_id)
+    .within()
+    .optional()
+    .await
+}
+
+pub async fn page(conn: &mut Conn, after: Option<&(Path, OrderId)>, limit: i64) -> Result<Vec<Order>> {
+    let (path, id) = start(conn.subtree(), after);
+    conn.query(sql!(
+        "SELECT " columns!() " FROM orders
+         WHERE path >= $3 AND path < $4 AND (path, id) > ($1, $2) ORDER BY path, id LIMIT $5"
+    ))
+    .bind(path)
+    .bind(id)
+    .within()
+    .bind(limit)
+    .all()
+    .await
+}
+
+/// Writes where the order stands; says whether its version was still the one that was read.
+pub async fn update(tx: &mut Tx, order: &Order, now: Time) -> Result<bool> {
+    let changed = tx
+        .query(
+            "UPDATE orders SET status = $2, items = $3, outcome = $4, retryable = $5, error = $6,
+                 operation_id = $7, version = version + 1, updated_at = $8
+             WHERE id = $1 AND version = $9",
+        )
+        .bind(order.id)
+        .bind(order.status)
+        .bind(&order.items)
+        .bind(order.outcome)
+        .bind(order.retryable)
+        .bind(&order.error)
+        .bind(order.operation_id)
+        .bind(now)
+        .bind(order.version)
+        .execute()
+        .await?;
+    Ok(changed == 1)
+}

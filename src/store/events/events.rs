@@ -1,0 +1,93 @@
+use serde::Serialize;
+use sqlx::types::Json;
+
+use crate::model::events::events::{Event, EventBody, EventType};
+use crate::model::ids::{AccountId, EventId};
+use crate::model::{Path, Time};
+use crate::sql;
+use crate::store::{Conn, Result, Tx};
+
+macro_rules! columns {
+    () => {
+        "e.id, e.position, e.account_id, e.path, e.sequence, e.type, e.body, e.occurred_at"
+    };
+}
+
+/// An event about to be kept.
+#[derive(Debug, Clone, Serialize)]
+pub struct NewEvent {
+    pub id: EventId,
+    pub account_id: AccountId,
+    pub path: Path,
+    pub sequence: i64,
+    #[serde(rename = "type")]
+    pub event_type: EventType,
+    pub body: EventBody,
+}
+
+/// Keeps events at the end of the feed, all in one statement.
+///
+/// The feed's order is the order of commits: SQLite's one writer counts, PostgreSQL gives its transaction's
+/// number, and readers stop before the first transaction that is still open.
+pub async fn append(tx: &mut Tx, events: &[NewEvent], now: Time) -> Result<()> {
+    tx.query(sql!(
+        "INSERT INTO events (id, position, account_id, path, sequence, type, body, occurred_at)
+         SELECT value ->> 'id', "
+        sqlite("(SELECT COALESCE(MAX(position), 0) + 1 FROM events), value ->> 'account_id', value ->> 'path',
+                value ->> 'sequence', value ->> 'type', value -> 'body', $2 FROM json_each($1)")
+        pg("CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT), value ->> 'account_id', value ->> 'path',
+                CAST(value ->> 'sequence' AS BIGINT), value ->> 'type', value -> 'body', $2 FROM jsonb_array_elements($1) AS list (value)")
+    ))
+    .bind(Json(events))
+    .bind(now)
+    .execute()
+    .await?;
+    Ok(())
+}
+
+/// The subtree's events after a place in the feed, in its order.
+pub async fn after(conn: &mut Conn, position: i64, id: &str, limit: i64) -> Result<Vec<Event>> {
+    conn.query(sql!(
+        "SELECT " columns!() " FROM events e
+         WHERE (e.position, e.id) > ($1, $2) AND e.path >= $3 AND e.path < $4 "
+        pg("AND e.position < CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT) ")
+        "ORDER BY e.position, e.id LIMIT $5"
+    ))
+    .bind(position)
+    .bind(id)
+    .within()
+    .bind(limit)
+    .all()
+    .await
+}
+
+pub async fn find(conn: &mut Conn, id: EventId) -> Result<Option<Event>> {
+    conn.query(sql!("SELECT " columns!() " FROM events e WHERE e.id = $1 AND e.path >= $2 AND e.path < $3"))
+        .bind(id)
+        .within()
+        .optional()
+        .await
+}
+
+/// How far a reader has come; none before its first event.
+pub async fn reader(conn: &mut Conn, name: &str) -> Result<Option<(i64, String)>> {
+    conn.query("SELECT position, event_id FROM feed_readers WHERE name = $1").bind(name).optional().await
+}
+
+/// Moves a reader on from where it was; says whether nobody else had.
+pub async fn advance(tx: &mut Tx, name: &str, from: (i64, &str), to: (i64, &str)) -> Result<bool> {
+    let moved = tx
+        .query(
+            "INSERT INTO feed_readers (name, position, event_id) VALUES ($1, $2, $3)
+             ON CONFLICT (name) DO UPDATE SET position = excluded.position, event_id = excluded.event_id
+             WHERE feed_readers.position = $4 AND feed_readers.event_id = $5",
+        )
+        .bind(name)
+        .bind(to.0)
+        .bind(to.1)
+        .bind(from.0)
+        .bind(from.1)
+        .execute()
+        .await?;
+    Ok(moved == 1)
+}

@@ -1,0 +1,62 @@
+//! The program's own facts, its signing keys, and whether the database is as it must be.
+
+use super::{Conn, Db, Result, Tx};
+use crate::model::Subtree;
+use crate::model::Time;
+use crate::model::ids::SigningKeyId;
+
+/// A fact by its name.
+pub async fn find(conn: &mut Conn, name: &str) -> Result<Option<String>> {
+    let row: Option<(String,)> =
+        conn.query("SELECT value FROM facts WHERE name = $1").bind(name).optional().await?;
+    Ok(row.map(|(value,)| value))
+}
+
+/// Keeps a fact; says whether it was not known before.
+pub async fn insert(tx: &mut Tx, name: &str, value: &str) -> Result<bool> {
+    let added = tx
+        .query("INSERT INTO facts (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING")
+        .bind(name)
+        .bind(value)
+        .execute()
+        .await?;
+    Ok(added == 1)
+}
+
+/// A signing key's row; its private part is sealed.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct SigningKeyRow {
+    pub id: SigningKeyId,
+    pub algorithm: String,
+    pub private_key: String,
+    pub created_at: Time,
+}
+
+/// All signing keys, the newest first.
+pub async fn signing_keys(conn: &mut Conn) -> Result<Vec<SigningKeyRow>> {
+    conn.query("SELECT id, algorithm, private_key, created_at FROM signing_keys ORDER BY id DESC").all().await
+}
+
+pub async fn insert_signing_key(tx: &mut Tx, key: &SigningKeyRow) -> Result<()> {
+    tx.query("INSERT INTO signing_keys (id, algorithm, private_key, created_at) VALUES ($1, $2, $3, $4)")
+        .bind(key.id)
+        .bind(&key.algorithm)
+        .bind(&key.private_key)
+        .bind(key.created_at)
+        .execute()
+        .await?;
+    Ok(())
+}
+
+/// Whether the database answers.
+pub async fn ping(db: &Db) -> Result<()> {
+    let _: Option<(String,)> =
+        db.read(Subtree::everything()).await?.query("SELECT name FROM facts LIMIT 1").optional().await?;
+    Ok(())
+}
+
+/// The database's own time.
+pub async fn database_time(conn: &mut Conn) -> Result<Time> {
+    let (now,): (Time,) = conn.query(crate::sql!("SELECT " now " AS now")).one().await?;
+    Ok(now)
+}

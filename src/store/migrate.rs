@@ -1,0 +1,120 @@
+//! Brings a database up to this program's schema. Each migration is one SQL text for both engines, or two
+//! where they must differ; add new ones at the end, never edit an applied one.
+
+use std::borrow::Cow;
+use std::str::FromStr;
+
+use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, SqlSafeStr};
+
+use super::engine::{Db, Sql};
+
+const MIGRATIONS: &[(i64, &str, Sql)] = &[
+    (1, "foundation", both(include_str!("../../migrations/0001_foundation.sql"))),
+    (2, "row level security", postgres(include_str!("../../migrations/0002_row_level_security.postgres.sql"))),
+];
+
+const fn both(text: &'static str) -> Sql {
+    Sql { sqlite: text, postgres: text }
+}
+
+const fn postgres(text: &'static str) -> Sql {
+    Sql { sqlite: "SELECT 1", postgres: text }
+}
+
+/// Where a database stands against this program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    Current,
+    /// So many migrations are to be applied.
+    Behind(usize),
+    /// A newer program has been here.
+    Ahead,
+}
+
+/// The newest migration this program knows.
+pub fn newest() -> i64 {
+    MIGRATIONS.last().map_or(0, |(version, ..)| *version)
+}
+
+/// Brings a SQLite database up to date.
+pub async fn sqlite(db: &Db) -> Result<(), MigrateError> {
+    match db {
+        Db::Sqlite { writer, .. } => migrator(|sql| sql.sqlite).run(&mut writer.connect().await?).await,
+        Db::Postgres { .. } => unreachable!("a PostgreSQL database is migrated by its owner"),
+    }
+}
+
+/// Brings a PostgreSQL database up to date as its owner, and lets `serving` use what is there: the role
+/// that serves owns nothing, so that row-level security binds it.
+pub async fn postgres_as_owner(owner_url: &str, serving: &str) -> Result<(), MigrateError> {
+    let mut owner = PgConnectOptions::from_str(owner_url)?.connect().await?;
+    migrator(|sql| sql.postgres).run(&mut owner).await?;
+    grant(&mut owner, serving).await?;
+    owner.close().await?;
+    Ok(())
+}
+
+async fn grant(owner: &mut PgConnection, serving: &str) -> Result<(), sqlx::Error> {
+    let (schema, owner_name): (String, String) =
+        sqlx::query_as("SELECT current_schema()::text, current_user::text").fetch_one(&mut *owner).await?;
+    if owner_name == serving {
+        return Ok(());
+    }
+    let (schema, role) = (quoted(&schema), quoted(serving));
+    for statement in [
+        format!("GRANT USAGE ON SCHEMA {schema} TO {role}"),
+        format!("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}"),
+        format!("REVOKE UPDATE, DELETE ON {schema}.audit FROM {role}"),
+    ] {
+        sqlx::query(AssertSqlSafe(statement)).execute(&mut *owner).await?;
+    }
+    Ok(())
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// How the database stands; it is not changed.
+pub async fn standing(db: &Db) -> Result<Standing, MigrateError> {
+    let applied = match db {
+        Db::Sqlite { writer, .. } => applied(&mut writer.connect().await?).await?,
+        Db::Postgres { pool, .. } => applied(&mut *pool.acquire().await?).await?,
+    };
+    Ok(match applied.iter().max() {
+        Some(&version) if version > newest() => Standing::Ahead,
+        _ => match MIGRATIONS.iter().filter(|(version, ..)| !applied.contains(version)).count() {
+            0 => Standing::Current,
+            missing => Standing::Behind(missing),
+        },
+    })
+}
+
+const TABLE: &str = "_sqlx_migrations";
+
+async fn applied<C: Migrate>(conn: &mut C) -> Result<Vec<i64>, MigrateError> {
+    match conn.list_applied_migrations(TABLE).await {
+        Ok(applied) => Ok(applied.into_iter().map(|migration| migration.version).collect()),
+        Err(error) if no_such_table(&error) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Nothing was ever applied: the list of what was applied is not there either.
+fn no_such_table(error: &MigrateError) -> bool {
+    let (MigrateError::Execute(sqlx::Error::Database(error))
+    | MigrateError::ExecuteMigration(sqlx::Error::Database(error), _)) = error
+    else {
+        return false;
+    };
+    error.code().is_some_and(|code| code == "42P01") || error.message().contains("no such table")
+}
+
+fn migrator(text: impl Fn(&Sql) -> &'static str) -> Migrator {
+    let migration = |(version, name, sql): &(i64, &'static str, Sql)| {
+        Migration::new(*version, Cow::Borrowed(name), MigrationType::Simple, text(sql).into_sql_str(), false)
+    };
+    Migrator::with_migrations(MIGRATIONS.iter().map(migration).collect())
+}

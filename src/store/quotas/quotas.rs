@@ -1,0 +1,163 @@
+use serde::Serialize;
+use sqlx::types::Json;
+
+use crate::model::ids::AccountId;
+use crate::model::quotas::{Mode, Quota, QuotaKey};
+use crate::model::{Path, Time};
+use crate::sql;
+use crate::store::{Conn, Result, Tx};
+
+macro_rules! columns {
+    () => {
+        "q.holder, q.key, q.account_id, q.path, q.mode, q.ceiling, q.used, q.reserved, q.updated_at"
+    };
+}
+
+/// By how much a level's counters are to move.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Shift {
+    pub holder: String,
+    pub key: QuotaKey,
+    pub used: i64,
+    pub reserved: i64,
+}
+
+/// Moves counters, all in one statement, and gives the rows as they now are; where there is no row there
+/// is no ceiling. Whoever sees a ceiling passed must let the transaction end without a commit. The rows
+/// are locked in the order they are given in, until the transaction ends.
+pub async fn shift(tx: &mut Tx, shifts: &[Shift], now: Time) -> Result<Vec<Quota>> {
+    if shifts.is_empty() {
+        return Ok(Vec::new());
+    }
+    tx.query(sql!(
+        pg("WITH asked AS (
+                SELECT value ->> 'holder' AS h, value ->> 'key' AS k, CAST(value ->> 'used' AS BIGINT) AS u,
+                       CAST(value ->> 'reserved' AS BIGINT) AS r, place
+                FROM jsonb_array_elements($1) WITH ORDINALITY AS list (value, place)
+            ), moved AS (
+                SELECT h, k, u, r FROM asked JOIN quotas ON holder = h AND key = k ORDER BY place FOR UPDATE OF quotas
+            ) ")
+        sqlite("WITH moved AS (
+                SELECT value ->> 'holder' AS h, value ->> 'key' AS k, value ->> 'used' AS u, value ->> 'reserved' AS r
+                FROM json_each($1)
+            ) ")
+        "UPDATE quotas SET used = used + u, reserved = reserved + r, updated_at = $2
+         FROM moved WHERE holder = h AND key = k
+         RETURNING holder, key, account_id, path, mode, ceiling, used, reserved, updated_at"
+    ))
+    .bind(Json(shifts))
+    .bind(now)
+    .all()
+    .await
+}
+
+/// The rows of some holders for some keys, each with its level's path.
+pub async fn of_holders(conn: &mut Conn, holders: &[String], keys: &[QuotaKey]) -> Result<Vec<Quota>> {
+    conn.query(sql!(
+        "SELECT " columns!() " FROM quotas q
+         WHERE q.holder IN (SELECT value FROM " sqlite("json_each($1)") pg("jsonb_array_elements_text($1)") ")
+           AND q.key IN (SELECT value FROM " sqlite("json_each($2)") pg("jsonb_array_elements_text($2)") ")"
+    ))
+    .bind(Json(holders))
+    .bind(Json(keys))
+    .all()
+    .await
+}
+
+/// All ceilings of one holder in the subtree, by key.
+pub async fn of_holder(conn: &mut Conn, holder: &str) -> Result<Vec<Quota>> {
+    conn.query(sql!(
+        "SELECT " columns!() " FROM quotas q WHERE q.holder = $1 AND q.path >= $2 AND q.path < $3 ORDER BY q.key"
+    ))
+    .bind(holder)
+    .within()
+    .all()
+    .await
+}
+
+/// Every row for a key in the subtree, from the top down.
+pub async fn of_key(conn: &mut Conn, key: QuotaKey) -> Result<Vec<Quota>> {
+    conn.query(sql!(
+        "SELECT " columns!() " FROM quotas q WHERE q.key = $1 AND q.path >= $2 AND q.path < $3
+         ORDER BY q.path, q.holder"
+    ))
+    .bind(key)
+    .within()
+    .all()
+    .await
+}
+
+/// Keeps everybody else from moving counters until the transaction ends: while a ceiling is put where there
+/// was none, what is used below it must not change.
+pub async fn stop_all(tx: &mut Tx) -> Result<()> {
+    tx.query(sql!(
+        pg("LOCK TABLE quotas IN SHARE ROW EXCLUSIVE MODE")
+        sqlite("UPDATE quotas SET used = used WHERE holder = ''")
+    ))
+    .execute()
+    .await?;
+    Ok(())
+}
+
+/// Puts a ceiling, or moves the one that is there; its counters stay, or start as given.
+pub async fn put(tx: &mut Tx, quota: &Quota) -> Result<()> {
+    tx.query(
+        "INSERT INTO quotas (holder, key, account_id, path, mode, ceiling, used, reserved, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+         ON CONFLICT (holder, key) DO UPDATE SET ceiling = excluded.ceiling, mode = excluded.mode,
+             updated_at = excluded.updated_at",
+    )
+    .bind(&quota.holder)
+    .bind(quota.key)
+    .bind(quota.account_id)
+    .bind(&quota.path)
+    .bind(quota.mode)
+    .bind(quota.ceiling)
+    .bind(quota.used)
+    .bind(quota.reserved)
+    .bind(quota.updated_at)
+    .execute()
+    .await?;
+    Ok(())
+}
+
+/// A ceiling that a subscription is given.
+#[derive(Debug, Clone, Serialize)]
+pub struct Grant {
+    pub key: QuotaKey,
+    pub mode: Mode,
+    pub ceiling: i64,
+}
+
+/// Gives a subscription its ceilings, all in one statement.
+pub async fn grant(
+    tx: &mut Tx,
+    holder: &str,
+    account: AccountId,
+    path: &Path,
+    grants: &[Grant],
+    now: Time,
+) -> Result<()> {
+    tx.query(sql!(
+        "INSERT INTO quotas (holder, key, account_id, path, mode, ceiling, updated_at)
+         SELECT $1, value ->> 'key', $2, $3, value ->> 'mode', "
+         sqlite("value ->> 'ceiling', $5 FROM json_each($4) WHERE TRUE ")
+         pg("CAST(value ->> 'ceiling' AS BIGINT), $5 FROM jsonb_array_elements($4) ")
+        "ON CONFLICT (holder, key) DO UPDATE SET ceiling = excluded.ceiling, mode = excluded.mode,
+             updated_at = excluded.updated_at"
+    ))
+    .bind(holder)
+    .bind(account)
+    .bind(path)
+    .bind(Json(grants))
+    .bind(now)
+    .execute()
+    .await?;
+    Ok(())
+}
+
+/// Takes a ceiling away: from then on the level is unlimited.
+pub async fn remove(tx: &mut Tx, holder: &str, key: QuotaKey) -> Result<()> {
+    tx.query("DELETE FROM quotas WHERE holder = $1 AND key = $2").bind(holder).bind(key).execute().await?;
+    Ok(())
+}

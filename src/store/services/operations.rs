@@ -1,0 +1,224 @@
+use sqlx::types::Json;
+
+use crate::model::ids::OperationId;
+use crate::model::services::operations::{Operation, OperationError, OperationStatus, Outcome, Step, Task};
+use crate::model::{Path, Time};
+use crate::sql;
+use crate::store::accounts::accounts::start;
+use crate::store::{Conn, Result, Tx};
+
+macro_rules! columns {
+    () => {
+        "id, account_id, path, kind, status, order_id, service_id, resource_id, parent_id, lock, exclusive, lane,
+         due_at, fence, attempts, steps, task, reserved, waiting_on, retryable, outcome, error, request_id,
+         version, created_at, updated_at"
+    };
+}
+
+/// Adds the operation to the queue; says whether nothing else is changing what it is to change.
+pub async fn insert(tx: &mut Tx, operation: &Operation) -> Result<bool> {
+    let added = tx
+        .query(sql!(
+            "INSERT INTO operations (" columns!() ")
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+                 $21, $22, $23, $24, $25, $26)
+             ON CONFLICT (lock)
+                 WHERE exclusive AND status IN ('queued', 'running', 'waiting_input', 'needs_attention') DO NOTHING"
+        ))
+        .bind(operation.id)
+        .bind(operation.account_id)
+        .bind(&operation.path)
+        .bind(operation.kind)
+        .bind(operation.status)
+        .bind(operation.order_id)
+        .bind(operation.service_id)
+        .bind(operation.resource_id)
+        .bind(operation.parent_id)
+        .bind(&operation.lock)
+        .bind(operation.exclusive)
+        .bind(operation.lane)
+        .bind(operation.due_at)
+        .bind(operation.fence)
+        .bind(operation.attempts)
+        .bind(&operation.steps)
+        .bind(&operation.task)
+        .bind(&operation.reserved)
+        .bind(&operation.waiting_on)
+        .bind(operation.retryable)
+        .bind(operation.outcome)
+        .bind(&operation.error)
+        .bind(&operation.request_id)
+        .bind(operation.version)
+        .bind(operation.created_at)
+        .bind(operation.updated_at)
+        .execute()
+        .await?;
+    Ok(added == 1)
+}
+
+pub async fn find(conn: &mut Conn, id: OperationId) -> Result<Option<Operation>> {
+    conn.query(sql!("SELECT " columns!() " FROM operations WHERE id = $1 AND path >= $2 AND path < $3"))
+        .bind(id)
+        .within()
+        .optional()
+        .await
+}
+
+/// The exclusive operation that holds a lock.
+pub async fn holding(conn: &mut Conn, lock: &str) -> Result<Option<OperationId>> {
+    let row: Option<(OperationId,)> = conn
+        .query(
+            "SELECT id FROM operations
+             WHERE lock = $1 AND exclusive AND status IN ('queued', 'running', 'waiting_input', 'needs_attention')",
+        )
+        .bind(lock)
+        .optional()
+        .await?;
+    Ok(row.map(|(id,)| id))
+}
+
+pub async fn page(conn: &mut Conn, after: Option<&(Path, OperationId)>, limit: i64) -> Result<Vec<Operation>> {
+    let (path, id) = start(conn.subtree(), after);
+    conn.query(sql!(
+        "SELECT " columns!() " FROM operations
+         WHERE path >= $3 AND path < $4 AND (path, id) > ($1, $2) ORDER BY path, id LIMIT $5"
+    ))
+    .bind(path)
+    .bind(id)
+    .within()
+    .bind(limit)
+    .all()
+    .await
+}
+
+/// How many operations that are part of one have not ended, and how many of those that have did not succeed.
+pub async fn children(conn: &mut Conn, parent: OperationId) -> Result<(i64, i64)> {
+    conn.query(
+        "SELECT CAST(COALESCE(SUM(CASE WHEN due_at IS NOT NULL THEN 1 ELSE 0 END), 0) AS BIGINT),
+                CAST(COALESCE(SUM(CASE WHEN due_at IS NULL AND status <> 'succeeded' THEN 1 ELSE 0 END), 0) AS BIGINT)
+         FROM operations WHERE parent_id = $1",
+    )
+    .bind(parent)
+    .one()
+    .await
+}
+
+/// Gives the most urgent due operation to a worker for the length of a lease, and a fence that no other
+/// worker has. What runs under a lock keeps others with the same lock waiting. An error that is a unique
+/// violation means that two workers were after the same lock: claim again.
+pub async fn claim(tx: &mut Tx, lease_seconds: i64, now: Time) -> Result<Option<Operation>> {
+    tx.query(sql!(
+        "UPDATE operations SET status = 'running', fence = fence + 1, attempts = attempts + 1,
+             due_at = " later("$1") ", version = version + 1, updated_at = $2
+         WHERE id = (
+             SELECT o.id FROM operations o
+             WHERE o.due_at <= " now " AND NOT EXISTS (
+                 SELECT 1 FROM operations r WHERE r.lock = o.lock AND r.status = 'running' AND r.id <> o.id)
+             ORDER BY o.lane, o.due_at, o.id LIMIT 1 " pg("FOR UPDATE SKIP LOCKED") "
+         )
+         RETURNING " columns!()
+    ))
+    .bind(lease_seconds)
+    .bind(now)
+    .optional()
+    .await
+}
+
+/// Lengthens a worker's lease; says whether it still has it.
+pub async fn heartbeat(tx: &mut Tx, id: OperationId, fence: i64, lease_seconds: i64) -> Result<bool> {
+    let changed = tx
+        .query(sql!(
+            "UPDATE operations SET due_at = " later("$3") " WHERE id = $1 AND fence = $2 AND status = 'running'"
+        ))
+        .bind(id)
+        .bind(fence)
+        .bind(lease_seconds)
+        .execute()
+        .await?;
+    Ok(changed == 1)
+}
+
+/// How a worker leaves an operation.
+#[derive(Debug, Clone)]
+pub struct Left<'a> {
+    pub status: OperationStatus,
+    pub steps: &'a [Step],
+    pub task: &'a Task,
+    /// When it is to go on; none once it has ended.
+    pub again_in_seconds: Option<f64>,
+    pub waiting_on: Option<&'a str>,
+    pub retryable: bool,
+    pub outcome: Option<Outcome>,
+    pub error: Option<&'a OperationError>,
+}
+
+/// Records what a worker has done; says whether the worker still had the operation.
+pub async fn leave(tx: &mut Tx, id: OperationId, fence: i64, left: &Left<'_>, now: Time) -> Result<bool> {
+    let changed = tx
+        .query(sql!(
+            "UPDATE operations SET status = $3, steps = $4, task = $5,
+                 due_at = CASE WHEN CAST($6 AS " sqlite("REAL") pg("double precision") ") IS NULL THEN NULL ELSE " later("$6") " END,
+                 waiting_on = $7, retryable = $8, outcome = $9, error = $10, version = version + 1,
+                 updated_at = $11
+             WHERE id = $1 AND fence = $2 AND status = 'running'"
+        ))
+        .bind(id)
+        .bind(fence)
+        .bind(left.status)
+        .bind(Json(left.steps))
+        .bind(Json(left.task))
+        .bind(left.again_in_seconds)
+        .bind(left.waiting_on)
+        .bind(left.retryable)
+        .bind(left.outcome)
+        .bind(left.error.map(Json))
+        .bind(now)
+        .execute()
+        .await?;
+    Ok(changed == 1)
+}
+
+/// Keeps what a worker has done so far, while it goes on; says whether the worker still has the operation.
+pub async fn progress(tx: &mut Tx, id: OperationId, fence: i64, steps: &[Step], now: Time) -> Result<bool> {
+    let changed = tx
+        .query(
+            "UPDATE operations SET steps = $3, version = version + 1, updated_at = $4
+             WHERE id = $1 AND fence = $2 AND status = 'running'",
+        )
+        .bind(id)
+        .bind(fence)
+        .bind(Json(steps))
+        .bind(now)
+        .execute()
+        .await?;
+    Ok(changed == 1)
+}
+
+/// Puts an operation that has ended without success back into the queue, or takes a queued one out of it;
+/// says whether its version was still the one that was read.
+pub async fn move_by_hand(
+    tx: &mut Tx,
+    operation: &Operation,
+    status: OperationStatus,
+    due_at: Option<Time>,
+    now: Time,
+) -> Result<bool> {
+    let changed = tx
+        .query(
+            "UPDATE operations SET status = $2, due_at = $3, steps = $4, reserved = $5, retryable = $6,
+                 outcome = NULL, error = NULL, waiting_on = NULL, fence = fence + 1, version = version + 1,
+                 updated_at = $7
+             WHERE id = $1 AND version = $8",
+        )
+        .bind(operation.id)
+        .bind(status)
+        .bind(due_at)
+        .bind(&operation.steps)
+        .bind(&operation.reserved)
+        .bind(operation.retryable)
+        .bind(now)
+        .bind(operation.version)
+        .execute()
+        .await?;
+    Ok(changed == 1)
+}
