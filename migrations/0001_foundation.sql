@@ -258,6 +258,7 @@ CREATE INDEX holds_by_place ON holds (path, id);
 -- An equal hold is returned, not doubled.
 CREATE UNIQUE INDEX holds_once ON holds (target, placed_by, reason_class, effect) WHERE status = 'active';
 CREATE INDEX holds_starting ON holds (starts_at) WHERE status = 'scheduled';
+CREATE INDEX holds_to_come ON holds (target) WHERE status = 'scheduled';
 CREATE INDEX holds_ending ON holds (expires_at) WHERE status = 'active' AND expires_at IS NOT NULL;
 
 -- The work behind a 202, and the queue it waits in: due_at is set for as long as there is something to do.

@@ -1,4 +1,5 @@
 //! Tenantry: a headless, versioned provisioning API. See `docs/ARCHITECTURE.md` for the rooms of the house.
 
+pub mod domain;
 pub mod model;
 pub mod store;

@@ -89,8 +89,14 @@ impl<T> Record for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'
 #[derive(Clone, Debug)]
 pub enum Db {
     /// SQLite has a single write lock, so units of work queue for the writer.
-    Sqlite { readers: SqlitePool, writer: Writer },
-    Postgres { pool: PgPool, gated: Gated },
+    Sqlite {
+        readers: SqlitePool,
+        writer: Writer,
+    },
+    Postgres {
+        pool: PgPool,
+        gated: Gated,
+    },
 }
 
 impl Db {
@@ -156,10 +162,8 @@ impl Db {
             Db::Sqlite { writer, .. } => Kind::SqliteUnit(writer.unit().await?),
             Db::Postgres { pool, .. } => {
                 // A subtree's text is made of `/`, a-z and 0-9 alone; see `model::Path`.
-                let begin = format!(
-                    "ROLLBACK; BEGIN; SELECT set_config('app.subtree', '{}', true)",
-                    subtree.from()
-                );
+                let begin =
+                    format!("ROLLBACK; BEGIN; SELECT set_config('app.subtree', '{}', true)", subtree.from());
                 Kind::PostgresTx(pool.begin_with(AssertSqlSafe(begin)).await?)
             }
         };

@@ -12,7 +12,11 @@ use super::engine::{Db, Sql};
 
 const MIGRATIONS: &[(i64, &str, Sql)] = &[
     (1, "foundation", both(include_str!("../../migrations/0001_foundation.sql"))),
-    (2, "row level security", postgres(include_str!("../../migrations/0002_row_level_security.postgres.sql"))),
+    (
+        2,
+        "row level security",
+        postgres(include_str!("../../migrations/0002_row_level_security.postgres.sql")),
+    ),
 ];
 
 const fn both(text: &'static str) -> Sql {

@@ -4,9 +4,23 @@
 macro_rules! upwards {
     ($path:literal) => {
         concat!(
-            "substr(", $path, ", 1, 14), substr(", $path, ", 1, 27), substr(", $path, ", 1, 40), substr(", $path,
-            ", 1, 53), substr(", $path, ", 1, 66), substr(", $path, ", 1, 79), substr(", $path, ", 1, 92), substr(",
-            $path, ", 1, 105)"
+            "substr(",
+            $path,
+            ", 1, 14), substr(",
+            $path,
+            ", 1, 27), substr(",
+            $path,
+            ", 1, 40), substr(",
+            $path,
+            ", 1, 53), substr(",
+            $path,
+            ", 1, 66), substr(",
+            $path,
+            ", 1, 79), substr(",
+            $path,
+            ", 1, 92), substr(",
+            $path,
+            ", 1, 105)"
         )
     };
 }

@@ -67,7 +67,11 @@ pub async fn root(conn: &mut Conn) -> Result<Option<Account>> {
 }
 
 /// The account that `by` made under its own name `external_id`.
-pub async fn find_by_external_id(conn: &mut Conn, by: AccountId, external_id: &str) -> Result<Option<Account>> {
+pub async fn find_by_external_id(
+    conn: &mut Conn,
+    by: AccountId,
+    external_id: &str,
+) -> Result<Option<Account>> {
     conn.query(sql!(
         "SELECT " columns!() ", " held!("a.path") " AS held FROM accounts a
          WHERE a.external_id_by = $1 AND a.external_id = $2 AND a.path >= $3 AND a.path < $4"

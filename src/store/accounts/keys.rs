@@ -100,10 +100,12 @@ pub async fn revoke(tx: &mut Tx, id: KeyId, now: Time) -> Result<bool> {
 
 /// Notes when keys were last used; only ever forward.
 pub async fn touch(tx: &mut Tx, id: KeyId, used: Time) -> Result<()> {
-    tx.query("UPDATE api_keys SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)")
-        .bind(id)
-        .bind(used)
-        .execute()
-        .await?;
+    tx.query(
+        "UPDATE api_keys SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)",
+    )
+    .bind(id)
+    .bind(used)
+    .execute()
+    .await?;
     Ok(())
 }

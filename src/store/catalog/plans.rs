@@ -45,14 +45,16 @@ pub async fn insert(tx: &mut Tx, plan: &Plan) -> Result<bool> {
 
 /// Adds the plan's terms under the number of its current version.
 pub async fn insert_version(tx: &mut Tx, plan: &Plan, now: Time) -> Result<()> {
-    tx.query("INSERT INTO plan_versions (plan_id, number, path, terms, created_at) VALUES ($1, $2, $3, $4, $5)")
-        .bind(plan.id)
-        .bind(plan.current)
-        .bind(&plan.path)
-        .bind(&plan.terms)
-        .bind(now)
-        .execute()
-        .await?;
+    tx.query(
+        "INSERT INTO plan_versions (plan_id, number, path, terms, created_at) VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(plan.id)
+    .bind(plan.current)
+    .bind(&plan.path)
+    .bind(&plan.terms)
+    .bind(now)
+    .execute()
+    .await?;
     Ok(())
 }
 
@@ -86,13 +88,19 @@ pub struct Offer {
     #[sqlx(flatten)]
     pub plan: Plan,
     pub placement: Json<Vec<Placement>>,
+    /// Whether nothing new may be placed on one of the servers now.
+    pub in_maintenance: bool,
 }
 
 /// The plan that an account's order means by a code or an identifier: one of its own or of the accounts
 /// above it, the nearest first.
 pub async fn offered(conn: &mut Conn, buyer: &Path, code_or_id: &str) -> Result<Option<Offer>> {
     conn.query(sql!(
-        "SELECT " columns!() ", s.placement FROM plans p
+        "SELECT " columns!() ", s.placement, EXISTS (
+             SELECT 1 FROM servers m WHERE m.maintenance AND m.id IN (SELECT "
+             sqlite("value ->> 'server_id' FROM json_each(s.placement)")
+             pg("value ->> 'server_id' FROM jsonb_array_elements(s.placement) AS list (value)") ")) AS in_maintenance
+         FROM plans p
          JOIN plan_versions v ON v.plan_id = p.id AND v.number = p.current
          JOIN virtual_servers s ON s.id = " sqlite("json_extract(v.terms, '$.virtual_server_id')")
          pg("v.terms ->> 'virtual_server_id'") "

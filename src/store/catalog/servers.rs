@@ -85,31 +85,38 @@ pub async fn update(tx: &mut Tx, server: &Server, now: Time) -> Result<bool> {
 }
 
 pub async fn insert_virtual(tx: &mut Tx, server: &VirtualServer) -> Result<()> {
-    tx.query(sql!("INSERT INTO virtual_servers (" virtual_server!() ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"))
-        .bind(server.id)
-        .bind(server.account_id)
-        .bind(&server.path)
-        .bind(&server.name)
-        .bind(&server.placement)
-        .bind(server.version)
-        .bind(server.created_at)
-        .bind(server.updated_at)
-        .execute()
-        .await?;
+    tx.query(
+        sql!("INSERT INTO virtual_servers (" virtual_server!() ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"),
+    )
+    .bind(server.id)
+    .bind(server.account_id)
+    .bind(&server.path)
+    .bind(&server.name)
+    .bind(&server.placement)
+    .bind(server.version)
+    .bind(server.created_at)
+    .bind(server.updated_at)
+    .execute()
+    .await?;
     Ok(())
 }
 
 pub async fn find_virtual(conn: &mut Conn, id: VirtualServerId) -> Result<Option<VirtualServer>> {
-    conn.query(sql!("SELECT " virtual_server!() " FROM virtual_servers WHERE id = $1 AND path >= $2 AND path < $3"))
-        .bind(id)
-        .within()
-        .optional()
-        .await
+    conn.query(
+        sql!("SELECT " virtual_server!() " FROM virtual_servers WHERE id = $1 AND path >= $2 AND path < $3"),
+    )
+    .bind(id)
+    .within()
+    .optional()
+    .await
 }
 
 /// The virtual server, wherever in the tree it stands: a plan of an account above is placed on it.
 pub async fn find_any_virtual(conn: &mut Conn, id: VirtualServerId) -> Result<Option<VirtualServer>> {
-    conn.query(sql!("SELECT " virtual_server!() " FROM virtual_servers WHERE id = $1")).bind(id).optional().await
+    conn.query(sql!("SELECT " virtual_server!() " FROM virtual_servers WHERE id = $1"))
+        .bind(id)
+        .optional()
+        .await
 }
 
 pub async fn page_virtual(

@@ -82,6 +82,14 @@ pub async fn in_force(conn: &mut Conn, targets: &[String]) -> Result<Vec<Hold>> 
     .await
 }
 
+/// The holds on one target that are yet to come into force.
+pub async fn scheduled(conn: &mut Conn, target: &str) -> Result<Vec<Hold>> {
+    conn.query(sql!("SELECT " columns!() " FROM holds h WHERE h.target = $1 AND h.status = 'scheduled' ORDER BY h.id"))
+        .bind(target)
+        .all()
+        .await
+}
+
 /// A page of the holds placed on one target itself, in force or not, as they were placed.
 pub async fn page(conn: &mut Conn, target_id: &str, after: Option<HoldId>, limit: i64) -> Result<Vec<Hold>> {
     conn.query(sql!(

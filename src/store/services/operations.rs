@@ -1,6 +1,7 @@
 use sqlx::types::Json;
 
 use crate::model::ids::OperationId;
+use crate::model::quotas::Taken;
 use crate::model::services::operations::{Operation, OperationError, OperationStatus, Outcome, Step, Task};
 use crate::model::{Path, Time};
 use crate::sql;
@@ -77,7 +78,11 @@ pub async fn holding(conn: &mut Conn, lock: &str) -> Result<Option<OperationId>>
     Ok(row.map(|(id,)| id))
 }
 
-pub async fn page(conn: &mut Conn, after: Option<&(Path, OperationId)>, limit: i64) -> Result<Vec<Operation>> {
+pub async fn page(
+    conn: &mut Conn,
+    after: Option<&(Path, OperationId)>,
+    limit: i64,
+) -> Result<Vec<Operation>> {
     let (path, id) = start(conn.subtree(), after);
     conn.query(sql!(
         "SELECT " columns!() " FROM operations
@@ -221,4 +226,17 @@ pub async fn move_by_hand(
         .execute()
         .await?;
     Ok(changed == 1)
+}
+
+/// What the operations in flight in the subtree have reserved.
+pub async fn reservations(conn: &mut Conn) -> Result<Vec<Taken>> {
+    let rows: Vec<(Json<Vec<Taken>>,)> = conn
+        .query(
+            "SELECT reserved FROM operations
+             WHERE status IN ('queued', 'running', 'waiting_input', 'needs_attention') AND path >= $1 AND path < $2",
+        )
+        .within()
+        .all()
+        .await?;
+    Ok(rows.into_iter().flat_map(|(reserved,)| reserved.0).collect())
 }

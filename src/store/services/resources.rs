@@ -85,7 +85,11 @@ pub async fn find_by_name(
 }
 
 /// The resource that `by` made under its own name `external_id`, unless it failed or was deleted.
-pub async fn find_by_external_id(conn: &mut Conn, by: AccountId, external_id: &str) -> Result<Option<Resource>> {
+pub async fn find_by_external_id(
+    conn: &mut Conn,
+    by: AccountId,
+    external_id: &str,
+) -> Result<Option<Resource>> {
     conn.query(sql!(
         "SELECT " columns!() ", " derived!() " FROM resources r
          WHERE r.external_id_by = $1 AND r.external_id = $2 AND r.lifecycle NOT IN ('deleted', 'failed')
@@ -118,7 +122,11 @@ pub async fn page(
 }
 
 /// A page of the subtree's resources in the order of (path, id), after the one named.
-pub async fn page_all(conn: &mut Conn, after: Option<&(Path, ResourceId)>, limit: i64) -> Result<Vec<Resource>> {
+pub async fn page_all(
+    conn: &mut Conn,
+    after: Option<&(Path, ResourceId)>,
+    limit: i64,
+) -> Result<Vec<Resource>> {
     let (path, id) = start(conn.subtree(), after);
     conn.query(sql!(
         "SELECT " columns!() ", " derived!() " FROM resources r

@@ -1,0 +1,214 @@
+//! Opening accounts and changing what they say of themselves.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use sqlx::types::Json;
+
+use crate::domain::{Error, Object, Result, Work};
+use crate::model::accounts::accounts::{Account, AccountStatus, AccountType, AccountView, Environment};
+use crate::model::events::events::EventType;
+use crate::model::ids::AccountId;
+use crate::model::path::MAX_DEPTH;
+use crate::model::{Actor, Path};
+use crate::store;
+use crate::store::Conn;
+
+/// A new account as it was asked for.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    /// The account it is to stand below; the caller's own if none is named.
+    pub parent_id: Option<AccountId>,
+    pub account_type: AccountType,
+    pub name: String,
+    pub contact_email: Option<String>,
+    pub country: Option<String>,
+    pub locale: Option<String>,
+    pub time_zone: Option<String>,
+    pub currency: Option<String>,
+    pub external_id: Option<String>,
+    pub metadata: BTreeMap<String, String>,
+    /// Of the creating body.
+    pub fingerprint: String,
+}
+
+/// What a create came to: the object was made, or was there and is the same.
+#[derive(Debug)]
+pub enum Made<T> {
+    New(T),
+    Existing(T),
+}
+
+impl<T> Made<T> {
+    pub fn into_inner(self) -> T {
+        match self {
+            Made::New(inner) | Made::Existing(inner) => inner,
+        }
+    }
+
+    pub fn is_new(&self) -> bool {
+        matches!(self, Made::New(_))
+    }
+}
+
+/// The account in the caller's reach.
+pub async fn find(conn: &mut Conn, id: AccountId) -> Result<Account> {
+    store::accounts::accounts::find(conn, id).await?.ok_or(Error::AccountNotFound)
+}
+
+/// The account in the caller's reach, unless it is closed.
+pub async fn open(conn: &mut Conn, id: AccountId) -> Result<Account> {
+    let account = find(conn, id).await?;
+    match account.status {
+        AccountStatus::Active => Ok(account),
+        AccountStatus::Closed => Err(Error::AccountClosed),
+    }
+}
+
+/// Opens an account below another one.
+pub async fn create(work: &mut Work, actor: &Actor, opening: Opening) -> Result<Made<Account>> {
+    if let Some(external_id) = &opening.external_id {
+        let known =
+            store::accounts::accounts::find_by_external_id(&mut work.tx, actor.principal_id, external_id);
+        if let Some(known) = known.await? {
+            return same(known, &opening.fingerprint).map(Made::Existing);
+        }
+    }
+    let parent = open(&mut work.tx, opening.parent_id.unwrap_or(actor.subject_id)).await?;
+    if !parent.account_type.may_hold(opening.account_type) {
+        let detail =
+            format!("a {} cannot stand directly below a {}", opening.account_type, parent.account_type);
+        return Err(Error::invalid("/type", "not_allowed_here", detail));
+    }
+    let id = AccountId::new();
+    let path = parent.path.child(id);
+    if path.depth() > MAX_DEPTH {
+        let detail = format!("the tree is at most {MAX_DEPTH} accounts deep");
+        return Err(Error::invalid("/parent_id", "too_deep", detail));
+    }
+    let external_id_by = opening.external_id.is_some().then_some(actor.principal_id);
+    let account = Account {
+        id,
+        path,
+        parent_id: Some(parent.id),
+        account_type: opening.account_type,
+        status: AccountStatus::Active,
+        environment: parent.environment,
+        name: opening.name,
+        contact_email: opening.contact_email,
+        country: opening.country,
+        locale: opening.locale.or(parent.locale),
+        time_zone: opening.time_zone.or(parent.time_zone),
+        currency: opening.currency.or(parent.currency),
+        external_id: opening.external_id,
+        external_id_by,
+        fingerprint: opening.fingerprint,
+        metadata: Json(opening.metadata),
+        version: 1,
+        created_at: work.now,
+        updated_at: work.now,
+        held: parent.held,
+    };
+    store::accounts::accounts::insert(&mut work.tx, &account).await?;
+    let view = AccountView::from(account.clone());
+    work.event(
+        EventType::AccountCreated,
+        (account.id, &account.path),
+        "account",
+        Object::new(account.id, 1, &view),
+    );
+    Ok(Made::New(account))
+}
+
+fn same(known: Account, fingerprint: &str) -> Result<Account> {
+    match known.fingerprint == fingerprint {
+        true => Ok(known),
+        false => Err(Error::ExternalIdConflict { id: known.id.to_string() }),
+    }
+}
+
+/// Opens the operator's account, once in an installation's life.
+pub async fn create_root(work: &mut Work, name: &str, environment: Environment) -> Result<Account> {
+    if let Some(root) = store::accounts::accounts::root(&mut work.tx).await? {
+        return Ok(root);
+    }
+    let id = AccountId::new();
+    let root = Account {
+        id,
+        path: Path::root(id),
+        parent_id: None,
+        account_type: AccountType::Operator,
+        status: AccountStatus::Active,
+        environment,
+        name: name.to_owned(),
+        contact_email: None,
+        country: None,
+        locale: None,
+        time_zone: None,
+        currency: None,
+        external_id: None,
+        external_id_by: None,
+        fingerprint: String::new(),
+        metadata: Json(BTreeMap::new()),
+        version: 1,
+        created_at: work.now,
+        updated_at: work.now,
+        held: None,
+    };
+    store::accounts::accounts::insert(&mut work.tx, &root).await?;
+    let view = AccountView::from(root.clone());
+    work.event(EventType::AccountCreated, (root.id, &root.path), "account", Object::new(root.id, 1, &view));
+    Ok(root)
+}
+
+/// What is to change of an account: what is `None` stays, `Some(None)` is cleared.
+#[derive(Debug, Clone, Default)]
+pub struct Change {
+    pub name: Option<String>,
+    pub contact_email: Option<Option<String>>,
+    pub country: Option<Option<String>>,
+    pub locale: Option<Option<String>>,
+    pub time_zone: Option<Option<String>>,
+    pub currency: Option<Option<String>>,
+    pub metadata: Option<BTreeMap<String, String>>,
+}
+
+/// Changes what an account says of itself; with `expected`, only if that is still its version.
+pub async fn change(
+    work: &mut Work,
+    id: AccountId,
+    change: Change,
+    expected: Option<i64>,
+) -> Result<Account> {
+    let mut account = open(&mut work.tx, id).await?;
+    check_version(account.version, expected)?;
+    let before = AccountView::from(account.clone());
+    account.name = change.name.unwrap_or(account.name);
+    account.contact_email = change.contact_email.unwrap_or(account.contact_email);
+    account.country = change.country.unwrap_or(account.country);
+    account.locale = change.locale.unwrap_or(account.locale);
+    account.time_zone = change.time_zone.unwrap_or(account.time_zone);
+    account.currency = change.currency.unwrap_or(account.currency);
+    account.metadata = change.metadata.map_or(account.metadata, Json);
+    if !store::accounts::accounts::update(&mut work.tx, &account, work.now).await? {
+        return Err(Error::Busy);
+    }
+    account.version += 1;
+    account.updated_at = work.now;
+    let view = AccountView::from(account.clone());
+    work.event(
+        EventType::AccountUpdated,
+        (account.id, &account.path),
+        "account",
+        Object::new(account.id, account.version, &view).instead_of(json!(before)),
+    );
+    Ok(account)
+}
+
+/// Refuses when the object is no longer at the version that the caller read.
+pub fn check_version(current: i64, expected: Option<i64>) -> Result<()> {
+    match expected {
+        Some(expected) if expected != current => Err(Error::PreconditionFailed { current }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,3 @@
+#[expect(clippy::module_inception, reason = "a capability's first noun has its name, in every layer")]
+pub mod accounts;
+pub mod keys;

@@ -1,0 +1,165 @@
+//! Moving a subscription to another quantity or plan.
+
+use serde_json::json;
+
+use super::orders::{allocated, grants, offer};
+use crate::domain::{Error, Object, Result, Work, quotas};
+use crate::model::accounts::accounts::Account;
+use crate::model::catalog::plans::PlanTerms;
+use crate::model::commerce::orders::{Item, ItemRequest, ItemStatus};
+use crate::model::commerce::subscriptions::{Subscription, SubscriptionStatus, SubscriptionView};
+use crate::model::events::events::EventType;
+use crate::model::ids::SubscriptionId;
+use crate::model::quotas::{Mode, Quota, QuotaKey};
+use crate::store;
+
+/// Changes a subscription's quantity, plan or both, its ceilings, and what it draws from the accounts above.
+/// Less than is used is refused: nothing is ever taken from a customer by a smaller number.
+pub(super) async fn apply(
+    work: &mut Work,
+    account: &Account,
+    at: usize,
+    id: SubscriptionId,
+    quantity: Option<i64>,
+    plan: Option<String>,
+) -> Result<Item> {
+    let found = store::commerce::subscriptions::find(&mut work.tx, id).await?;
+    let Some(subscription) = found.filter(|found| found.account_id == account.id) else {
+        let detail = "the account has no such subscription";
+        return Err(Error::invalid(format!("/items/{at}/subscription_id"), "not_found", detail));
+    };
+    if !matches!(subscription.status, SubscriptionStatus::Active | SubscriptionStatus::Trialing) {
+        return Err(Error::State {
+            current: subscription.status.to_string(),
+            action: "A change of the subscription",
+            allowed: Vec::new(),
+        });
+    }
+    let now = current(work, &subscription).await?;
+    let new_quantity = quantity.unwrap_or(subscription.quantity);
+    let (plan_id, plan_version, code, terms) = match &plan {
+        Some(plan) => {
+            let offer = offer(work, account, at, plan, new_quantity).await?;
+            (offer.plan.id, offer.plan.current, offer.plan.code, offer.plan.terms.0)
+        }
+        None => {
+            let code = subscription.plan_code.clone().unwrap_or_default();
+            (subscription.plan_id, subscription.plan_version, code, now.clone())
+        }
+    };
+    check_same_services(at, &now, &terms)?;
+    if terms.max_quantity.is_some_and(|most| new_quantity > most) {
+        let detail = "the plan does not go up so far";
+        return Err(Error::invalid(format!("/items/{at}/quantity"), "too_large", detail));
+    }
+    move_ceilings(work, at, &subscription, &terms, new_quantity).await?;
+
+    let changed = Subscription { plan_id, plan_version, quantity: new_quantity, ..subscription.clone() };
+    if !store::commerce::subscriptions::change(&mut work.tx, &changed, work.now).await? {
+        return Err(Error::Busy);
+    }
+    recorded(work, &subscription, changed, &code);
+    Ok(Item {
+        request: ItemRequest::Change { subscription_id: id, quantity, plan: plan.map(|_| code) },
+        status: ItemStatus::Done,
+        subscription_id: id,
+        service_ids: Vec::new(),
+        resource_ids: Vec::new(),
+    })
+}
+
+async fn current(work: &mut Work, subscription: &Subscription) -> Result<PlanTerms> {
+    store::catalog::plans::terms(&mut work.tx, subscription.plan_id, subscription.plan_version)
+        .await?
+        .ok_or(Error::NotFound("plan"))
+}
+
+fn check_same_services(at: usize, now: &PlanTerms, terms: &PlanTerms) -> Result<()> {
+    let types = |terms: &PlanTerms| {
+        let mut types: Vec<_> = terms.services.iter().map(|service| service.service_type).collect();
+        types.sort();
+        types
+    };
+    if types(now) == types(terms) {
+        return Ok(());
+    }
+    let detail = "the plan gives other services than the subscription has; order it anew";
+    Err(Error::invalid(format!("/items/{at}/plan"), "plan_not_applicable", detail))
+}
+
+async fn move_ceilings(
+    work: &mut Work,
+    at: usize,
+    subscription: &Subscription,
+    terms: &PlanTerms,
+    quantity: i64,
+) -> Result<()> {
+    let holder = subscription.id.to_string();
+    let rows = store::quotas::quotas::of_holder(&mut work.tx, &holder).await?;
+    let grants = grants(terms, quantity);
+    let too_small: Vec<_> = rows
+        .iter()
+        .filter(|row| {
+            let ceiling = grants.iter().find(|grant| grant.key == row.key).map_or(0, |grant| grant.ceiling);
+            row.used + row.reserved > ceiling
+        })
+        .map(|row| {
+            let detail = format!("{} has {} in use", row.key, row.used + row.reserved);
+            crate::domain::Fault::at(format!("/items/{at}"), "quota_in_use", detail)
+        })
+        .collect();
+    if !too_small.is_empty() {
+        return Err(Error::Invalid(too_small));
+    }
+    let (more, less) = drawn(&rows, &allocated(&grants));
+    store::quotas::quotas::grant(
+        &mut work.tx,
+        &holder,
+        subscription.account_id,
+        &subscription.path,
+        &grants,
+        work.now,
+    )
+    .await?;
+    quotas::granted(work, &subscription.path, &more, subscription.id, true).await?;
+    quotas::give_back(work, &subscription.path, &less).await
+}
+
+/// By how much more, and by how much less, the subscription draws on the accounts above.
+fn drawn(rows: &[Quota], wanted: &[(QuotaKey, i64)]) -> (Vec<(QuotaKey, i64)>, Vec<(QuotaKey, i64)>) {
+    let held = |key: QuotaKey| {
+        let row = rows.iter().find(|row| row.key == key && row.mode == Mode::Allocated);
+        row.map_or(0, |row| row.ceiling)
+    };
+    let mut keys: Vec<_> = wanted.iter().map(|(key, _)| *key).chain(rows.iter().map(|row| row.key)).collect();
+    keys.sort();
+    keys.dedup();
+    let (mut more, mut less) = (Vec::new(), Vec::new());
+    for key in keys {
+        let wanted = wanted.iter().find(|(wanted, _)| *wanted == key).map_or(0, |(_, amount)| *amount);
+        match wanted - held(key) {
+            0 => {}
+            grown @ 1.. => more.push((key, grown)),
+            shrunk => less.push((key, -shrunk)),
+        }
+    }
+    (more, less)
+}
+
+fn recorded(work: &mut Work, before: &Subscription, changed: Subscription, code: &str) {
+    let changed = Subscription {
+        version: before.version + 1,
+        updated_at: work.now,
+        plan_code: Some(code.to_owned()),
+        ..changed
+    };
+    let moved = (before.plan_id, before.plan_version) != (changed.plan_id, changed.plan_version);
+    let event =
+        if moved { EventType::SubscriptionPlanChanged } else { EventType::SubscriptionQuantityChanged };
+    let previous =
+        json!({"plan": before.plan_code, "plan_version": before.plan_version, "quantity": before.quantity});
+    let (id, version, of) = (changed.id, changed.version, (changed.account_id, changed.path.clone()));
+    let view = SubscriptionView::from(changed);
+    let object = Object::new(id, version, &view).instead_of(previous);
+    work.event(event, (of.0, &of.1), "subscription", object);
+}

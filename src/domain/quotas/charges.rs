@@ -1,0 +1,251 @@
+//! Taking quota and giving it back.
+//!
+//! A use-case says what it takes with [`charge`] or [`granted`]; the counters move in [`settle`], the last
+//! statement of the transaction, which refuses when any level is passed. A statement that moves a counter
+//! locks its row and gives its new value, so that no two transactions can both take the last unit.
+
+use std::collections::BTreeMap;
+
+use crate::domain::{Error, Result, Work};
+use crate::model::Actor;
+use crate::model::Path;
+use crate::model::ids::SubscriptionId;
+use crate::model::quotas::{Level, Mode, Quota, QuotaKey, Taken, Violation};
+use crate::store;
+use crate::store::quotas::quotas::Shift;
+
+/// Something taken in this transaction.
+#[derive(Debug, Clone)]
+pub struct Charge {
+    /// Level by level, leaf first.
+    pub taken: Vec<Taken>,
+    /// Whether it is used from now on, or reserved until an operation ends.
+    at_once: bool,
+    /// The modes the levels had when the charge was made up.
+    modes: BTreeMap<(String, QuotaKey), Mode>,
+    /// The subscription it is for, to name what would make room.
+    pub subscription: Option<SubscriptionId>,
+}
+
+/// The accounts from one up to the operator, as holders of quotas.
+fn accounts_up(path: &Path) -> Vec<String> {
+    path.upwards().map(|path| path.to_string()).collect()
+}
+
+/// Takes from the accounts at and above `path` what a subscription of theirs is given to hold. The
+/// reservation that comes back is to be kept with the operation that will commit or release it.
+pub async fn granted(
+    work: &mut Work,
+    path: &Path,
+    amounts: &[(QuotaKey, i64)],
+    subscription: SubscriptionId,
+    at_once: bool,
+) -> Result<Vec<Taken>> {
+    let holders = accounts_up(path);
+    spread(work, &holders, amounts, Some(subscription), at_once).await
+}
+
+/// Takes from a subscription what a resource in it uses, and, where the subscription shares its accounts'
+/// quota, from them as well.
+pub async fn charge(
+    work: &mut Work,
+    subscription: SubscriptionId,
+    path: &Path,
+    amounts: &[(QuotaKey, i64)],
+) -> Result<Vec<Taken>> {
+    let mut holders = vec![subscription.to_string()];
+    holders.extend(accounts_up(path));
+    spread(work, &holders, amounts, Some(subscription), false).await
+}
+
+/// Each key goes up from the first holder to the first level whose ceiling was allocated from above.
+async fn spread(
+    work: &mut Work,
+    holders: &[String],
+    amounts: &[(QuotaKey, i64)],
+    subscription: Option<SubscriptionId>,
+    at_once: bool,
+) -> Result<Vec<Taken>> {
+    let amounts: Vec<_> = amounts.iter().copied().filter(|(_, amount)| *amount != 0).collect();
+    if amounts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys: Vec<_> = amounts.iter().map(|(key, _)| *key).collect();
+    let known = store::quotas::quotas::of_holders(&mut work.tx, holders, &keys).await?;
+    let modes: BTreeMap<_, _> = known.iter().map(|row| ((row.holder.clone(), row.key), row.mode)).collect();
+    let of_subscription = subscription.map(|id| id.to_string());
+    let missing: Vec<_> = amounts
+        .iter()
+        .filter(|(key, _)| {
+            let leaf = &holders[0];
+            Some(leaf) == of_subscription.as_ref() && !modes.contains_key(&(leaf.clone(), *key))
+        })
+        .map(|(key, amount)| Violation {
+            key: *key,
+            level: Level::Own,
+            holder: of_subscription.clone(),
+            requested: *amount,
+            available: Some(0),
+        })
+        .collect();
+    if !missing.is_empty() {
+        return Err(Error::QuotaExceeded { violations: missing, remedies: Vec::new() });
+    }
+    let mut taken = Vec::new();
+    let mut open = amounts;
+    for holder in holders {
+        for (key, amount) in &open {
+            taken.push(Taken { holder: holder.clone(), key: *key, amount: *amount });
+        }
+        open.retain(|(key, _)| modes.get(&(holder.clone(), *key)) != Some(&Mode::Allocated));
+    }
+    work.charges.push(Charge { taken: taken.clone(), at_once, modes, subscription });
+    Ok(taken)
+}
+
+/// Moves the counters for all that was charged, or refuses the whole.
+pub(in crate::domain) async fn settle(work: &mut Work, actor: Option<&Actor>) -> Result<()> {
+    let charges = std::mem::take(&mut work.charges);
+    if charges.is_empty() {
+        return Ok(());
+    }
+    let mut shifts: Vec<Shift> = Vec::new();
+    let mut asked: BTreeMap<(String, QuotaKey), i64> = BTreeMap::new();
+    for charge in &charges {
+        for taken in &charge.taken {
+            *asked.entry((taken.holder.clone(), taken.key)).or_default() += taken.amount;
+            let (used, reserved) = if charge.at_once { (taken.amount, 0) } else { (0, taken.amount) };
+            match shifts.iter_mut().find(|shift| shift.holder == taken.holder && shift.key == taken.key) {
+                Some(shift) => {
+                    shift.used += used;
+                    shift.reserved += reserved;
+                }
+                None => shifts.push(Shift { holder: taken.holder.clone(), key: taken.key, used, reserved }),
+            }
+        }
+    }
+    sort_upwards(&mut shifts);
+    let rows = store::quotas::quotas::shift(&mut work.tx, &shifts, work.now).await?;
+    let moved_meanwhile = rows.iter().any(|row| {
+        let place = (row.holder.clone(), row.key);
+        charges.iter().any(|charge| charge.modes.get(&place).is_some_and(|mode| *mode != row.mode))
+    });
+    if moved_meanwhile {
+        return Err(Error::Busy);
+    }
+    let violations: Vec<_> = rows
+        .iter()
+        .filter_map(|row| {
+            let requested = *asked.get(&(row.holder.clone(), row.key))?;
+            let passed = requested > 0 && row.used + row.reserved > row.ceiling;
+            passed.then(|| violation(row, requested, actor))
+        })
+        .collect();
+    if violations.is_empty() {
+        return Ok(());
+    }
+    let remedies = super::remedies::find(work, actor, &charges, &rows).await?;
+    Err(Error::QuotaExceeded { violations, remedies })
+}
+
+/// From the leaf up to the root, and by key on each level: the order in which every transaction locks.
+fn sort_upwards(shifts: &mut [Shift]) {
+    let rank = |shift: &Shift| {
+        let depth = if shift.holder.starts_with('/') { shift.holder.len() } else { usize::MAX };
+        (std::cmp::Reverse(depth), shift.holder.clone(), shift.key)
+    };
+    shifts.sort_by_key(rank);
+}
+
+fn violation(row: &Quota, requested: i64, actor: Option<&Actor>) -> Violation {
+    let own = !row.holder.starts_with('/');
+    let seen = own || actor.is_none_or(|actor| actor.principal_path.covers(&row.path));
+    let left = (row.ceiling - (row.used + row.reserved - requested)).max(0);
+    Violation {
+        key: row.key,
+        level: match (own, seen) {
+            (true, _) => Level::Own,
+            (_, true) => Level::Account,
+            _ => Level::Upstream,
+        },
+        holder: seen.then(|| if own { row.holder.clone() } else { row.account_id.to_string() }),
+        requested,
+        available: seen.then_some(left),
+    }
+}
+
+/// Takes again what an operation had reserved before it failed.
+pub fn retake(work: &mut Work, taken: &[Taken]) {
+    if !taken.is_empty() {
+        let charge =
+            Charge { taken: taken.to_vec(), at_once: false, modes: BTreeMap::new(), subscription: None };
+        work.charges.push(charge);
+    }
+}
+
+/// What was reserved is used from now on.
+pub async fn commit(work: &mut Work, taken: &[Taken]) -> Result<()> {
+    turn(work, taken, |amount| (amount, -amount)).await
+}
+
+/// What was reserved is free again.
+pub async fn release(work: &mut Work, taken: &[Taken]) -> Result<()> {
+    turn(work, taken, |amount| (0, -amount)).await
+}
+
+async fn turn(work: &mut Work, taken: &[Taken], by: impl Fn(i64) -> (i64, i64)) -> Result<()> {
+    let mut shifts: Vec<Shift> = Vec::new();
+    for taken in taken {
+        let (used, reserved) = by(taken.amount);
+        match shifts.iter_mut().find(|shift| shift.holder == taken.holder && shift.key == taken.key) {
+            Some(shift) => {
+                shift.used += used;
+                shift.reserved += reserved;
+            }
+            None => shifts.push(Shift { holder: taken.holder.clone(), key: taken.key, used, reserved }),
+        }
+    }
+    sort_upwards(&mut shifts);
+    store::quotas::quotas::shift(&mut work.tx, &shifts, work.now).await?;
+    Ok(())
+}
+
+/// Gives back what a resource that is gone had used.
+pub async fn free(
+    work: &mut Work,
+    subscription: SubscriptionId,
+    path: &Path,
+    amounts: &[(QuotaKey, i64)],
+) -> Result<()> {
+    let mut holders = vec![subscription.to_string()];
+    holders.extend(accounts_up(path));
+    lessen(work, &holders, amounts).await
+}
+
+/// Gives back to the accounts above what a subscription no longer holds.
+pub async fn give_back(work: &mut Work, path: &Path, amounts: &[(QuotaKey, i64)]) -> Result<()> {
+    lessen(work, &accounts_up(path), amounts).await
+}
+
+async fn lessen(work: &mut Work, holders: &[String], amounts: &[(QuotaKey, i64)]) -> Result<()> {
+    if amounts.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<_> = amounts.iter().map(|(key, _)| *key).collect();
+    let known = store::quotas::quotas::of_holders(&mut work.tx, holders, &keys).await?;
+    let mut shifts = Vec::new();
+    for (key, amount) in amounts {
+        for holder in holders {
+            let row = known.iter().find(|row| &row.holder == holder && row.key == *key);
+            if row.is_some() {
+                shifts.push(Shift { holder: holder.clone(), key: *key, used: -amount, reserved: 0 });
+            }
+            if row.is_some_and(|row| row.mode == Mode::Allocated) {
+                break;
+            }
+        }
+    }
+    sort_upwards(&mut shifts);
+    store::quotas::quotas::shift(&mut work.tx, &shifts, work.now).await?;
+    Ok(())
+}

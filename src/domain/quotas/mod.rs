@@ -1,0 +1,9 @@
+//! What may be taken, level by level from the subscription up to the operator.
+
+mod ceilings;
+mod charges;
+mod remedies;
+
+pub use ceilings::put;
+pub(in crate::domain) use charges::settle;
+pub use charges::{Charge, charge, commit, free, give_back, granted, release, retake};

@@ -1,0 +1,3 @@
+pub mod holds;
+pub mod operations;
+pub mod resources;

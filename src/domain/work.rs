@@ -1,0 +1,136 @@
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::Result;
+use super::quotas::Charge;
+use crate::model::events::events::{Cause, EventBody, EventData, EventResource, EventType};
+use crate::model::ids::{AccountId, EventId};
+use crate::model::{Actor, Path, Time};
+use crate::store;
+use crate::store::Tx;
+use crate::store::audit::Line;
+use crate::store::events::events::NewEvent;
+
+/// A transaction on its way, with what is to be recorded when its use-case has done: events and audit
+/// lines first, quota last, so that the rows most contended are held shortest.
+pub struct Work {
+    pub tx: Tx,
+    pub now: Time,
+    cause: Cause,
+    events: Vec<NewEvent>,
+    pub(super) charges: Vec<Charge>,
+}
+
+impl Work {
+    /// For a caller's request.
+    pub fn of(tx: Tx, actor: &Actor) -> Self {
+        let cause = Cause {
+            key_id: Some(actor.key_id),
+            request_id: Some(actor.request_id.to_string()),
+            reason_code: None,
+        };
+        Self::because(tx, cause, actor.now)
+    }
+
+    /// For the program's own work, on behalf of a request or of the clock.
+    pub fn because(tx: Tx, cause: Cause, now: Time) -> Self {
+        Self { tx, now, cause, events: Vec::new(), charges: Vec::new() }
+    }
+
+    /// Has an event recorded, of an object as its own endpoint shows it.
+    pub fn event(&mut self, event_type: EventType, of: (AccountId, &Path), noun: &str, object: Object<'_>) {
+        let mut cause = self.cause.clone();
+        cause.reason_code = object.reason_code.map(str::to_owned);
+        self.events.push(NewEvent {
+            id: EventId::new(),
+            account_id: of.0,
+            path: of.1.clone(),
+            sequence: 0,
+            event_type,
+            body: EventBody {
+                resource: EventResource { noun: noun.to_owned(), id: object.id, version: object.version },
+                data: EventData { object: object.value, previous: object.previous },
+                cause,
+            },
+        });
+    }
+
+    /// Writes the events, and the audit line if the work is a caller's. Each account's counters are
+    /// touched once and in one order, so that two transactions never wait for each other.
+    pub async fn record(&mut self, audit: Option<Line>) -> Result<()> {
+        let mut counts: BTreeMap<AccountId, (i64, i64)> = BTreeMap::new();
+        for event in &self.events {
+            counts.entry(event.account_id).or_default().0 += 1;
+        }
+        if let Some(line) = &audit {
+            counts.entry(line.account_id).or_default().1 += 1;
+        }
+        let mut last = BTreeMap::new();
+        for (account, (events, lines)) in counts {
+            let counted = store::accounts::accounts::count(&mut self.tx, account, events, lines).await?;
+            last.insert(account, (counted.0 - events, counted.1));
+        }
+        for event in &mut self.events {
+            if let Some((sequence, _)) = last.get_mut(&event.account_id) {
+                *sequence += 1;
+                event.sequence = *sequence;
+            }
+        }
+        if !self.events.is_empty() {
+            store::events::events::append(&mut self.tx, &self.events, self.now).await?;
+            self.events.clear();
+        }
+        if let Some(mut line) = audit {
+            line.sequence = last.get(&line.account_id).map_or(0, |(_, sequence)| *sequence);
+            store::audit::append(&mut self.tx, &line).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes what was charged, as the last statements before the commit.
+    pub async fn settle(&mut self, actor: Option<&Actor>) -> Result<()> {
+        super::quotas::settle(self, actor).await
+    }
+
+    /// Records, settles and commits work of the program's own.
+    pub async fn finish(mut self) -> Result<()> {
+        self.record(None).await?;
+        self.settle(None).await?;
+        self.tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// An object of an event.
+pub struct Object<'a> {
+    id: String,
+    version: i64,
+    value: Value,
+    previous: Option<Value>,
+    reason_code: Option<&'a str>,
+}
+
+impl<'a> Object<'a> {
+    pub fn new(id: impl ToString, version: i64, view: &impl Serialize) -> Self {
+        let value = serde_json::to_value(view).expect("views serialize");
+        Self { id: id.to_string(), version, value, previous: None, reason_code: None }
+    }
+
+    /// The former values of what changed.
+    pub fn instead_of(self, previous: Value) -> Self {
+        Self { previous: Some(previous), ..self }
+    }
+
+    pub fn because(self, reason_code: &'a str) -> Self {
+        Self { reason_code: Some(reason_code), ..self }
+    }
+}
+
+/// What stands for the content of a creating body when two are compared.
+pub fn digest(content: &impl Serialize) -> String {
+    let text = serde_json::to_vec(content).expect("bodies serialize");
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
