@@ -1,3 +1,7 @@
 //! Tenantry: a headless, versioned provisioning API. See `docs/ARCHITECTURE.md` for the rooms of the house.
 
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod folder;
 pub mod model;
