@@ -1,7 +1,9 @@
 //! Tenantry: a headless, versioned provisioning API. See `docs/ARCHITECTURE.md` for the rooms of the house.
 
+pub mod admin;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod folder;
 pub mod model;
+pub mod telemetry;

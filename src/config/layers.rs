@@ -96,9 +96,13 @@ fn remove(values: &mut Dict, path: &[&str]) -> bool {
     }
 }
 
-fn extract(layers: &[Layer]) -> Result<Config, figment::Error> {
+fn extract(layers: &[Layer]) -> Result<Config, Box<figment::Error>> {
     let start = Figment::new().select(Profile::Default);
-    layers.iter().fold(start, |all, layer| all.merge(Serialized::defaults(&layer.values))).extract()
+    layers
+        .iter()
+        .fold(start, |all, layer| all.merge(Serialized::defaults(&layer.values)))
+        .extract()
+        .map_err(Box::new)
 }
 
 /// The layers as one, the later over the earlier.
