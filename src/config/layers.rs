@@ -159,11 +159,15 @@ fn from_environment(
     faults: &mut Vec<ConfigFault>,
 ) -> Layer {
     let mut layer = Layer { origin: Origin::Environment, values: Dict::new() };
-    let mut ours: Vec<(String, OsString)> = environment
-        .into_iter()
-        .map(|(name, value)| (name.to_string_lossy().into_owned(), value))
-        .filter(|(name, _)| name.starts_with(PREFIX) && !OTHER_VARIABLES.contains(&name.as_str()))
-        .collect();
+    let all: Vec<(String, OsString)> =
+        environment.into_iter().map(|(name, value)| (name.to_string_lossy().into_owned(), value)).collect();
+    let in_cluster = all.iter().any(|(name, _)| name == "KUBERNETES_SERVICE_HOST");
+    let is_ours = |name: &str| {
+        name.starts_with(PREFIX)
+            && !OTHER_VARIABLES.contains(&name)
+            && !(in_cluster && is_made_by_kubernetes(name))
+    };
+    let mut ours: Vec<_> = all.into_iter().filter(|(name, _)| is_ours(name)).collect();
     ours.sort();
     for (name, value) in ours {
         let mut refuse = |reason| {
@@ -181,6 +185,16 @@ fn from_environment(
         layer.put(section, field, from_text(text, kind));
     }
     layer
+}
+
+/// Whether Kubernetes makes a variable of this name, in every pod, for a service called `tenantry` or `tenantry-…`.
+fn is_made_by_kubernetes(name: &str) -> bool {
+    let of_a_port = |rest: &str| rest.starts_with(|first: char| first.is_ascii_digit());
+    !name.contains("__")
+        && (name.ends_with("_SERVICE_HOST")
+            || name.ends_with("_PORT")
+            || name.contains("_SERVICE_PORT_")
+            || name.split_once("_PORT_").is_some_and(|(_, rest)| of_a_port(rest)))
 }
 
 /// The text as a value of the kind that the setting's default has.

@@ -192,6 +192,24 @@ fn unknown_variables_are_refused_by_name() {
 }
 
 #[test]
+fn a_cluster_with_a_service_called_tenantry_does_not_stop_the_start() {
+    let made = [
+        ("TENANTRY_SERVICE_HOST", "10.96.0.7"),
+        ("TENANTRY_SERVICE_PORT", "8080"),
+        ("TENANTRY_SERVICE_PORT_HTTP", "8080"),
+        ("TENANTRY_PORT", "tcp://10.96.0.7:8080"),
+        ("TENANTRY_PORT_8080_TCP", "tcp://10.96.0.7:8080"),
+        ("TENANTRY_PORT_8080_TCP_ADDR", "10.96.0.7"),
+        ("TENANTRY_ADMIN_SERVICE_HOST", "10.96.0.8"),
+    ];
+    assert_eq!(faults("", &made).len(), made.len());
+    let in_cluster: Vec<_> = made.into_iter().chain([("KUBERNETES_SERVICE_HOST", "10.96.0.1")]).collect();
+    assert!(load("", &in_cluster).is_ok());
+    let slip: Vec<_> = in_cluster.into_iter().chain([("TENANTRY_SERVER_LISTEN", "x")]).collect();
+    assert_eq!(faults("", &slip).len(), 1);
+}
+
+#[test]
 fn a_file_that_is_named_must_be_there_and_be_toml() {
     let flags = Flags { config: Some("/nowhere/tenantry.toml".into()), ..Flags::default() };
     let missing = load_with(&flags, &[]).unwrap_err();
