@@ -1,5 +1,11 @@
 //! Tenantry: a headless, versioned provisioning API. See `docs/ARCHITECTURE.md` for the rooms of the house.
 
+pub mod admin;
+pub mod cli;
+pub mod clock;
+pub mod config;
 pub mod domain;
+pub mod folder;
 pub mod model;
 pub mod store;
+pub mod telemetry;

@@ -1,0 +1,84 @@
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// The networks whose word is taken for where a request comes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct TrustedProxies(Vec<IpNet>);
+
+impl TrustedProxies {
+    /// The address that a request came from: the peer's own, unless the peer is a trusted proxy; then the
+    /// right-most address of `X-Forwarded-For` that is none. `forwarded` are the header's lines in order.
+    pub fn client<'a>(&self, peer: IpAddr, forwarded: impl DoubleEndedIterator<Item = &'a str>) -> IpAddr {
+        let mut client = peer.to_canonical();
+        for hop in forwarded.rev().flat_map(|line| line.rsplit(',')) {
+            if !self.trusts(client) {
+                break;
+            }
+            match address(hop.trim()) {
+                Some(hop) => client = hop.to_canonical(),
+                // A proxy that does not know from where it was asked is the last that is known.
+                None => break,
+            }
+        }
+        client
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// The address of a hop, which some proxies write with its port.
+fn address(hop: &str) -> Option<IpAddr> {
+    let bare = hop.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(hop);
+    bare.parse().ok().or_else(|| hop.parse::<std::net::SocketAddr>().ok().map(|socket| socket.ip()))
+}
+
+impl<'de> Deserialize<'de> for TrustedProxies {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let texts = Vec::<String>::deserialize(deserializer)?;
+        let network = |text: &String| {
+            text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+        };
+        let wrong = texts.iter().enumerate().filter(|(_, text)| network(text).is_none());
+        let wrong: Vec<String> = wrong.map(|(at, _)| (at + 1).to_string()).collect();
+        if wrong.is_empty() {
+            return Ok(Self(texts.iter().filter_map(network).collect()));
+        }
+        Err(D::Error::custom(format!(
+            "must be networks such as 10.0.0.0/8; wrong is number {}",
+            wrong.join(", ")
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(peer: &str, forwarded: &[&str]) -> String {
+        let proxies = TrustedProxies(vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()]);
+        proxies.client(peer.parse().unwrap(), forwarded.iter().copied()).to_string()
+    }
+
+    #[test]
+    fn a_stranger_cannot_say_that_it_comes_from_elsewhere() {
+        assert_eq!(client("203.0.113.9", &["198.51.100.1"]), "203.0.113.9");
+        assert_eq!(client("203.0.113.9", &["10.0.0.1"]), "203.0.113.9");
+        assert_eq!(client("10.0.0.1", &["192.0.2.66, 203.0.113.9"]), "203.0.113.9");
+    }
+
+    #[test]
+    fn the_rightmost_hop_that_is_no_proxy_of_ours_is_the_client() {
+        assert_eq!(client("10.0.0.1", &["198.51.100.1, 10.0.0.7"]), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", &["192.0.2.1", "198.51.100.1", "10.0.0.7, fd00::7"]), "198.51.100.1");
+        assert_eq!(client("::ffff:10.0.0.1", &["198.51.100.1:4711"]), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", &["[2001:db8::1]:4711"]), "2001:db8::1");
+        assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", &["198.51.100.1, unknown, 10.0.0.7"]), "10.0.0.7");
+    }
+}
