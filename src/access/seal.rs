@@ -112,7 +112,7 @@ impl Sealer {
 
     /// A text that only this key-encryption key gives: kept at the first start and compared at every other.
     pub fn check_value(&self) -> String {
-        format!("{VERSION}.{}.{}", self.name, BASE64.encode(&*self.derive("seal/check")))
+        format!("{VERSION}.{}.{}", self.name, BASE64.encode(*self.derive("seal/check")))
     }
 
     /// A key for one purpose; the keys of other purposes do not follow from it.
@@ -266,7 +266,7 @@ mod tests {
         let sealer = sealer();
         assert_eq!(sealer.derive("cursors"), sealer.derive("cursors"));
         assert_ne!(sealer.derive("cursors"), sealer.derive("fingerprints"));
-        assert!(!sealer.check_value().contains(&BASE64.encode(&*sealer.derive("cursors"))));
+        assert!(!sealer.check_value().contains(&BASE64.encode(*sealer.derive("cursors"))));
     }
 
     #[test]

@@ -1,3 +1,4 @@
 //! Events out: what is signed, and where it may be sent.
 
+pub mod guard;
 pub mod sign;
