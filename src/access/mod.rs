@@ -4,4 +4,5 @@ pub mod kek;
 pub mod random;
 pub mod seal;
 pub mod secret;
+pub mod signing;
 pub mod tokens;

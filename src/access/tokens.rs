@@ -2,17 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use secrecy::SecretSlice;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::{Deserialize, Serialize};
 
+use super::signing::PublicKey;
 use crate::model::Time;
 use crate::model::ids::{AccountId, KeyId, SigningKeyId};
 
-const TYPE: &str = "at+jwt";
+pub(super) const TYPE: &str = "at+jwt";
 const MAX_LENGTH: usize = 8 * 1024;
 /// How far the clocks of two replicas may differ, in seconds.
 const LEEWAY: i64 = 10;
@@ -63,60 +62,6 @@ pub enum TokenFault {
     Expired,
     #[error("not valid yet")]
     NotYet,
-}
-
-/// Bytes that are no Ed25519 key in PKCS#8.
-#[derive(Debug, thiserror::Error)]
-#[error("not an Ed25519 key in PKCS#8")]
-pub struct MalformedKey;
-
-/// What tokens are signed with.
-pub struct SigningKey {
-    public: PublicKey,
-    private: EncodingKey,
-}
-
-impl SigningKey {
-    /// A new private key in PKCS#8, to be sealed and kept.
-    pub fn generate() -> SecretSlice<u8> {
-        let document = Ed25519KeyPair::generate()
-            .and_then(|key| key.to_pkcs8v1())
-            .expect("a key pair that was just made can be written");
-        SecretSlice::from(document.as_ref().to_vec())
-    }
-
-    pub fn from_pkcs8(id: SigningKeyId, pkcs8: &[u8]) -> Result<Self, MalformedKey> {
-        let pair = Ed25519KeyPair::from_pkcs8(pkcs8).map_err(|_| MalformedKey)?;
-        let bytes = pair.public_key().as_ref().try_into().map_err(|_| MalformedKey)?;
-        Ok(Self { public: PublicKey { id, bytes }, private: EncodingKey::from_ed_der(pkcs8) })
-    }
-
-    /// What others need to verify its tokens.
-    pub fn public(&self) -> PublicKey {
-        self.public
-    }
-
-    /// The signed token.
-    pub fn issue(&self, claims: &Claims) -> String {
-        let mut header = Header::new(Algorithm::EdDSA);
-        header.typ = Some(TYPE.to_owned());
-        header.kid = Some(self.public.id.to_string());
-        jsonwebtoken::encode(&header, claims, &self.private)
-            .expect("the key was read once already, and claims are plain texts and numbers")
-    }
-}
-
-impl std::fmt::Debug for SigningKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SigningKey").field("id", &self.public.id).finish_non_exhaustive()
-    }
-}
-
-/// The public half of a signing key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PublicKey {
-    pub id: SigningKeyId,
-    pub bytes: [u8; 32],
 }
 
 /// Tells our own tokens from all others.
@@ -235,10 +180,12 @@ impl Told {
 mod tests {
     use std::time::Duration;
 
+    use jsonwebtoken::{EncodingKey, Header};
     use secrecy::ExposeSecret;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::access::signing::SigningKey;
 
     const ISSUER: &str = "https://api.example.test";
     const AUDIENCE: &str = "https://api.example.test/v1";
@@ -420,12 +367,5 @@ mod tests {
                 ..jsonwebtoken::jwk::Jwk::from_encoding_key(&key.private, Algorithm::EdDSA).unwrap()
             }
         );
-    }
-
-    #[test]
-    fn bytes_that_are_no_key_are_refused_and_a_key_is_never_shown() {
-        assert!(SigningKey::from_pkcs8(SigningKeyId::new(), &[7; 48]).is_err());
-        let key = signing_key();
-        assert_eq!(format!("{key:?}"), format!("SigningKey {{ id: {}, .. }}", key.public().id));
     }
 }

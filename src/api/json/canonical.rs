@@ -2,8 +2,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Number, Value};
 use sha2::Sha256;
 
-/// The value after RFC 8785, except that integers beyond 2^53 are written exactly. Two values have the same text
-/// if and only if they are equal.
+/// The value after RFC 8785, except that integers beyond 2^53 are written exactly.
 pub fn canonical(value: &Value) -> String {
     let mut out = Vec::with_capacity(256);
     write(value, &mut out);
