@@ -1,9 +1,12 @@
 //! Tenantry: a headless, versioned provisioning API. See `docs/ARCHITECTURE.md` for the rooms of the house.
 
+pub mod access;
 pub mod admin;
+pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod delivery;
 pub mod domain;
 pub mod folder;
 pub mod model;

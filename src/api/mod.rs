@@ -1,0 +1,4 @@
+//! The HTTP edge.
+
+pub mod idempotency;
+pub mod json;
