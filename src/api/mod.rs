@@ -1,4 +1,23 @@
-//! The HTTP edge.
+//! The HTTP edge: routes, what callers may send, what they are told.
 
+mod answer;
+mod body;
+mod caller;
+mod docs;
+mod document;
+mod door;
 pub mod idempotency;
 pub mod json;
+mod middleware;
+mod oauth;
+mod page;
+mod problem;
+mod state;
+pub mod v1;
+mod wait;
+
+pub use docs::reference;
+pub use document::{document, routes};
+pub use middleware::around;
+pub use problem::{Code, Problem};
+pub use state::{Keys, Signals, State, Tokens};

@@ -220,3 +220,11 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
     /// What a customer needs to use the service. No call goes out for it.
     fn connection(&self, target: &Target, goal: &ServiceGoal, resources: &[ResourceGoal]) -> Connection;
 }
+
+/// All connectors that the program has.
+pub trait Register: Send + Sync {
+    fn get(&self, name: &str) -> Option<std::sync::Arc<dyn Connector>>;
+
+    /// Every connector in its own words, by name.
+    fn descriptors(&self) -> Vec<Descriptor>;
+}

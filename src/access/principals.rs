@@ -1,0 +1,71 @@
+//! Who a credential stands for, remembered for a few seconds so that most requests ask the database nothing.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use moka::future::Cache;
+
+use crate::model::ids::KeyId;
+use crate::model::{Subtree, Time};
+use crate::store::accounts::keys::{Credential, credential, touch};
+use crate::store::{Db, Result};
+
+/// For how long a change of a key or its account may go unnoticed on a replica that did not make it.
+pub const MEMORY: Duration = Duration::from_secs(4);
+/// How many keys are remembered at most, known and unknown ones.
+const CAPACITY: u64 = 100_000;
+
+/// The keys seen lately, and when they were last used.
+#[derive(Clone)]
+pub struct Principals {
+    seen: Cache<KeyId, Option<Arc<Credential>>>,
+    used: Arc<Mutex<HashMap<KeyId, Time>>>,
+}
+
+impl Principals {
+    #[expect(clippy::new_without_default, reason = "it is made once, by name")]
+    pub fn new() -> Self {
+        let seen = Cache::builder().max_capacity(CAPACITY).time_to_live(MEMORY).build();
+        Self { seen, used: Arc::default() }
+    }
+
+    /// The key with its account; none if there is no such key.
+    pub async fn find(&self, db: &Db, id: KeyId) -> Result<Option<Arc<Credential>>> {
+        if let Some(known) = self.seen.get(&id).await {
+            return Ok(known);
+        }
+        let load = async {
+            let mut conn = db.read(Subtree::everything()).await?;
+            credential(&mut conn, id).await.map(|found| found.map(Arc::new))
+        };
+        self.seen.try_get_with(id, load).await.map_err(|error| {
+            Arc::try_unwrap(error).unwrap_or_else(|shared| sqlx::Error::Protocol(shared.to_string()))
+        })
+    }
+
+    /// Forgets all: a key, an account or a hold was changed through this replica.
+    pub fn forget(&self) {
+        self.seen.invalidate_all();
+    }
+
+    /// Notes that the key was used; [`Principals::write_back`] keeps it.
+    pub fn used(&self, id: KeyId, now: Time) {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(id, now);
+    }
+
+    /// Writes when keys were last used; what a crash loses is less than the time between two calls.
+    pub async fn write_back(&self, db: &Db) -> Result<()> {
+        let used = std::mem::take(&mut *self.used.lock().unwrap_or_else(PoisonError::into_inner));
+        if used.is_empty() {
+            return Ok(());
+        }
+        let mut tx = db.write(Subtree::everything()).await?;
+        let mut used: Vec<_> = used.into_iter().collect();
+        used.sort_unstable_by_key(|(id, _)| *id);
+        for (id, at) in used {
+            touch(&mut tx, id, at).await?;
+        }
+        tx.commit().await
+    }
+}

@@ -1,0 +1,234 @@
+//! The one door through which requests write.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::Method;
+use actix_web::{HttpRequest, HttpResponse, web};
+use secrecy::ExposeSecret;
+use serde_json::{Map, Value};
+use sqlx::types::Json;
+
+use super::answer::Answer;
+use super::document::Route;
+use super::problem::{Code, Problem};
+use super::state::State;
+use super::{json, wait};
+use crate::access::seal::Context;
+use crate::domain::{self, Work};
+use crate::model::Actor;
+use crate::store::audit::Line;
+use crate::store::replies::{self, Reply, Slot};
+
+/// For how long an answer with a secret can be repeated.
+const SECRETS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a caller can have us wait for an operation.
+const LONGEST_WAIT: u64 = 30;
+
+/// All that is known of a request when its use-case begins.
+pub struct Entry {
+    pub key: Option<String>,
+    pub dry_run: bool,
+    pub wait: Option<Duration>,
+    pub query: String,
+    pub body: Value,
+    pub actor: Actor,
+    pub route: Arc<Route>,
+    pub method: Method,
+    pub path: String,
+    pub state: web::Data<State>,
+}
+
+/// For how long `Prefer: wait=…` (RFC 7240) asks us to wait.
+pub fn wait_asked(request: &HttpRequest) -> Option<Duration> {
+    let preferences = request.headers().get_all("prefer").filter_map(|line| line.to_str().ok());
+    let seconds = preferences
+        .flat_map(|line| line.split([',', ';']))
+        .find_map(|preference| preference.trim().strip_prefix("wait=")?.parse::<u64>().ok())?;
+    Some(Duration::from_secs(seconds.min(LONGEST_WAIT)))
+}
+
+/// What came of a request: a fresh answer or one from memory.
+struct Came {
+    answer: Answer,
+    replayed: bool,
+}
+
+/// Runs the work and answers. See [`super::caller::Caller::write`].
+pub async fn enter<W>(entry: Entry, work: W) -> Result<HttpResponse, Problem>
+where
+    W: AsyncFnOnce(&mut Work, &Actor) -> domain::Result<Answer> + 'static,
+{
+    let (state, wait, subject) = (entry.state.clone(), entry.wait, entry.actor.subtree());
+    let came = actix_web::rt::spawn(run(entry, work)).await.map_err(|_| {
+        Problem::new(Code::InternalError, "Nothing was changed. Our side has been told.")
+    })??;
+    match (came.answer.operation_id, wait) {
+        (Some(operation), Some(longest)) => {
+            let answer = wait::until_ended(&state, subject, came.answer, operation, longest).await?;
+            Ok(answer.render(came.replayed))
+        }
+        _ => Ok(came.answer.render(came.replayed)),
+    }
+}
+
+async fn run<W>(entry: Entry, use_case: W) -> Result<Came, Problem>
+where
+    W: AsyncFnOnce(&mut Work, &Actor) -> domain::Result<Answer>,
+{
+    let tx = entry.state.db.write(entry.actor.subtree()).await?;
+    let mut work = Work::of(tx, &entry.actor);
+    let outcome = within(&entry, &mut work, use_case).await;
+    match outcome {
+        Ok(came) if entry.dry_run || came.replayed => {
+            work.tx.undo().await?;
+            Ok(came)
+        }
+        Ok(came) => {
+            work.tx.commit().await?;
+            entry.state.signals.recorded.notify_one();
+            if came.answer.operation_id.is_some() {
+                entry.state.signals.queued.notify_one();
+            }
+            if entry.route.touches_credentials {
+                entry.state.principals.forget();
+            }
+            Ok(came)
+        }
+        Err(problem) => {
+            work.tx.undo().await?;
+            Err(problem)
+        }
+    }
+}
+
+/// The order of statements in every writing transaction: the key, the use-case, what it recorded, the
+/// answer, and last the quota.
+async fn within<W>(entry: &Entry, work: &mut Work, use_case: W) -> Result<Came, Problem>
+where
+    W: AsyncFnOnce(&mut Work, &Actor) -> domain::Result<Answer>,
+{
+    let actor = &entry.actor;
+    let request = entry.fingerprint();
+    let slot = entry.key.as_deref().filter(|_| !entry.dry_run).map(|key| Slot {
+        principal_id: actor.principal_id,
+        subject_id: actor.subject_id,
+        path: &actor.subject_path,
+        key,
+    });
+    if let Some(slot) = &slot {
+        let known = replies::begin(&mut work.tx, slot, &request, work.now).await.map_err(in_progress)?;
+        match known {
+            Some(reply) if !entry.is_over(&reply) => return entry.replay(slot, reply, &request),
+            _ => {}
+        }
+    }
+    let answer = use_case(work, actor).await?;
+    work.record(Some(entry.audit_line(&answer))).await?;
+    if let Some(slot) = &slot {
+        replies::finish(&mut work.tx, slot, &entry.reply(slot, &answer, request)).await?;
+    }
+    work.settle(Some(actor)).await?;
+    Ok(Came { answer, replayed: false })
+}
+
+/// Waiting for the first request with the key took longer than a statement may wait for a lock.
+fn in_progress(error: sqlx::Error) -> Problem {
+    let waited = error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03");
+    match waited {
+        true => Problem::new(Code::IdempotencyInProgress, "The first request with this key has not ended yet."),
+        false => error.into(),
+    }
+}
+
+impl Entry {
+    /// What tells this request from every other one, so that a key is not used for two of them.
+    fn fingerprint(&self) -> String {
+        json::fingerprint(
+            &self.state.keys.fingerprint,
+            self.method.as_str(),
+            &self.path,
+            &self.query,
+            &self.actor.subject_id.to_string(),
+            "v1",
+            &self.body,
+        )
+    }
+
+    /// Whether an answer has been kept long enough for its key to be new again.
+    fn is_over(&self, reply: &Reply) -> bool {
+        reply.created_at.plus(self.state.replies_kept) <= self.actor.now
+    }
+
+    fn replay(&self, slot: &Slot<'_>, mut reply: Reply, request: &str) -> Result<Came, Problem> {
+        if reply.request != request {
+            let detail = "This Idempotency-Key was used for another request. Use a new key for each new request.";
+            return Err(Problem::new(Code::IdempotencyKeyReused, detail));
+        }
+        if reply.sealed {
+            let over = reply.created_at.plus(SECRETS_KEPT) <= self.actor.now;
+            let place = place(slot);
+            let opened = self.state.sealer.open_text(&place.context(), &reply.body);
+            reply.body = match opened {
+                Ok(body) if !over => body.expose_secret().to_owned(),
+                _ => {
+                    let detail = "The answer had a secret and is no longer kept; it was given once.";
+                    return Err(Problem::new(Code::IdempotencyResultExpired, detail));
+                }
+            };
+        }
+        Ok(Came { answer: Answer::again(reply), replayed: true })
+    }
+
+    fn reply(&self, slot: &Slot<'_>, answer: &Answer, request: String) -> Reply {
+        let body = match answer.secret {
+            true => self.state.sealer.seal(&place(slot).context(), answer.body.as_bytes()),
+            false => answer.body.clone(),
+        };
+        Reply {
+            request,
+            status: i64::from(answer.status),
+            location: answer.location.clone(),
+            etag: answer.etag.clone(),
+            operation_id: answer.operation_id,
+            sealed: answer.secret,
+            body,
+            created_at: self.actor.now,
+        }
+    }
+
+    fn audit_line(&self, answer: &Answer) -> Line {
+        let mut detail = Map::new();
+        detail.insert("status".into(), answer.status.into());
+        Line {
+            account_id: self.actor.subject_id,
+            sequence: 0,
+            path: self.actor.subject_path.clone(),
+            principal_id: self.actor.principal_id,
+            key_id: self.actor.key_id,
+            action: self.route.operation_id.clone(),
+            resource: answer.resource.clone(),
+            request_id: self.actor.request_id.to_string(),
+            address: self.actor.address.map(|address| address.to_string()),
+            outcome: "done".into(),
+            detail: Json(detail),
+            occurred_at: self.actor.now,
+        }
+    }
+}
+
+/// Where a sealed answer lies.
+struct Place {
+    account: String,
+    record: String,
+}
+
+fn place(slot: &Slot<'_>) -> Place {
+    Place { account: slot.principal_id.to_string(), record: format!("{}/{}", slot.subject_id, slot.key) }
+}
+
+impl Place {
+    fn context(&self) -> Context<'_> {
+        Context { table: "replies", column: "body", account_id: &self.account, record_id: &self.record }
+    }
+}

@@ -1,0 +1,121 @@
+//! Where in a list a caller goes on. A cursor says it in our own words, sealed with a MAC: it can be neither
+//! made up nor carried to another account or list.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use super::caller::Caller;
+use super::problem::{Code, Fault, Problem};
+use crate::model::Time;
+
+const DEFAULT_LIMIT: i64 = 50;
+const MAX_LIMIT: i64 = 200;
+const VALID: Duration = Duration::from_secs(24 * 60 * 60);
+const MAC: usize = 16;
+
+/// A request for a part of a list.
+pub struct Page {
+    pub limit: i64,
+    cursor: Option<Vec<u8>>,
+    key: [u8; 32],
+    /// What the cursor is good for: this caller, this list.
+    bound: String,
+    now: Time,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Inside<T> {
+    after: T,
+    until: i64,
+}
+
+impl Page {
+    pub(super) fn of<S>(caller: &Caller<S>) -> Result<Self, Problem> {
+        let limit = match caller.parameter("limit") {
+            None => DEFAULT_LIMIT,
+            Some(text) => match text.parse() {
+                Ok(limit) if (1..=MAX_LIMIT).contains(&limit) => limit,
+                _ => {
+                    let detail = format!("must be a number from 1 to {MAX_LIMIT}");
+                    let fault = Fault::parameter("limit", "invalid", detail);
+                    let problem = Problem::new(Code::ValidationFailed, "A parameter is not valid.");
+                    return Err(problem.with_errors(vec![fault]));
+                }
+            },
+        };
+        let subject = caller.request.headers().get("tenantry-account").map(|named| named.as_bytes().to_vec());
+        let bound = format!(
+            "{} {} {}",
+            caller.credential.key.account_id,
+            String::from_utf8_lossy(&subject.unwrap_or_default()),
+            caller.request.path()
+        );
+        let mut page = Self { limit, cursor: None, key: *caller.state.keys.cursor, bound, now: caller.now };
+        if let Some(text) = caller.parameter("cursor") {
+            page.cursor = Some(page.opened(&text).ok_or_else(invalid)?);
+        }
+        Ok(page)
+    }
+
+    /// The place to go on after; none at the beginning.
+    pub fn after<T: DeserializeOwned>(&self) -> Result<Option<T>, Problem> {
+        let Some(inside) = &self.cursor else { return Ok(None) };
+        let inside: Inside<T> = serde_json::from_slice(inside).map_err(|_| invalid())?;
+        Ok(Some(inside.after))
+    }
+
+    /// How many rows to ask for: one more than wanted tells whether there are more.
+    pub fn rows(&self) -> i64 {
+        self.limit + 1
+    }
+
+    /// Cuts the rows to the page and makes the cursor for the next one.
+    pub fn cut<R, T: Serialize>(&self, mut rows: Vec<R>, place: impl Fn(&R) -> T) -> (Vec<R>, Option<String>) {
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = rows.last().filter(|_| more).map(|last| self.sealed(&place(last)));
+        (rows, next)
+    }
+
+    /// A cursor for a place.
+    pub fn sealed(&self, after: &impl Serialize) -> String {
+        let inside = Inside { after, until: self.now.plus(VALID).as_seconds() };
+        let mut text = serde_json::to_vec(&inside).expect("places serialize");
+        text.extend_from_slice(&self.mac(&text));
+        URL_SAFE_NO_PAD.encode(text)
+    }
+
+    fn opened(&self, cursor: &str) -> Option<Vec<u8>> {
+        let mut text = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+        let told = text.split_off(text.len().checked_sub(MAC)?);
+        if !bool::from(subtle::ConstantTimeEq::ct_eq(told.as_slice(), self.mac(&text).as_slice())) {
+            return None;
+        }
+        let inside: Inside<serde::de::IgnoredAny> = serde_json::from_slice(&text).ok()?;
+        (inside.until > self.now.as_seconds()).then_some(text)
+    }
+
+    fn mac(&self, text: &[u8]) -> [u8; MAC] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
+        mac.update(self.bound.as_bytes());
+        mac.update(&[0]);
+        mac.update(text);
+        let full = mac.finalize().into_bytes();
+        let mut short = [0; MAC];
+        short.copy_from_slice(&full[..MAC]);
+        short
+    }
+}
+
+fn invalid() -> Problem {
+    let detail = "The cursor was altered, is of another list or account, or is older than a day. Begin anew without it.";
+    Problem::new(Code::InvalidCursor, detail)
+        .with_errors(vec![Fault::parameter("cursor", "invalid", "not a cursor of this list")])
+}
