@@ -5,3 +5,5 @@ mod probe;
 mod suite;
 
 mod files;
+mod files_dns;
+mod files_web;
