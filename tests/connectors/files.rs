@@ -17,7 +17,7 @@ use tenantry::model::services::Access;
 use tenantry::model::services::specs::ResourceSpec;
 
 use crate::dovecot::{self, Dovecot};
-use crate::probe::{self, Hello};
+use crate::probe::{self, Hello, ImapSession};
 use crate::suite::{self, ALICE, MailWorld, Reach, Tenant, World, settle};
 
 /// A folder of one's own that goes with the test.
@@ -117,7 +117,10 @@ impl World for FilesWorld {
     }
 
     fn target(&self) -> Target {
-        self.folder.target()
+        let mut target = self.folder.target();
+        target.settings.insert("doveadm_url".into(), json!(format!("http://{}/", self.dovecot.doveadm)));
+        target.credentials = Some(dovecot::API_KEY.into());
+        target
     }
 
     fn wrong_target(&self) -> Target {
@@ -180,6 +183,22 @@ async fn two_changes_of_one_length_in_one_second_are_both_seen() {
     }
     settle(&world).await;
     assert_eq!(world.login(ALICE, "secret3").await, Ok(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_that_are_open_end_with_a_suspension() {
+    let world = FilesWorld::start().await;
+    let tenant = Tenant::provisioned(&world).await;
+    let mut session = ImapSession::open(world.dovecot.imap, ALICE, "secret1").await.unwrap();
+    session.ask("SELECT INBOX").await.unwrap();
+    let (connector, target) = (world.connector(), world.target());
+    let mut wrong = world.target();
+    wrong.credentials = Some("another key".into());
+    let refused = connector.test(&wrong).await;
+    assert!(matches!(refused, Err(Fault::Denied(_))), "{refused:?}");
+    let suspended = suite::with_access(&tenant.service, Access::Suspended);
+    connector.set_access(&target, &suspended, &[]).await.unwrap();
+    assert!(session.ask("NOOP").await.is_err(), "the session goes on");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
