@@ -6,6 +6,7 @@ pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod connectors;
 pub mod delivery;
 pub mod domain;
 pub mod folder;

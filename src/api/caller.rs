@@ -2,6 +2,7 @@
 //! other way to the store.
 
 use std::marker::PhantomData;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -144,7 +145,7 @@ impl<S> Caller<S> {
             hold_classes: key.hold_classes.0.clone().into(),
             environment: key.environment,
             request_id: request_id(&self.request),
-            address: self.state.trusted_proxies.of(&self.request),
+            address: address(&self.state, &self.request),
             now: self.now,
         })
     }
@@ -204,6 +205,13 @@ impl<S> Caller<S> {
 /// The pairs of a query string, decoded.
 pub fn form(query: &str) -> impl Iterator<Item = (String, String)> + '_ {
     url::form_urlencoded::parse(query.as_bytes()).map(|(name, value)| (name.into_owned(), value.into_owned()))
+}
+
+/// From where the request came, as far as our own proxies tell.
+pub fn address(state: &State, request: &HttpRequest) -> Option<IpAddr> {
+    let told = request.headers().get_all("x-forwarded-for").filter_map(|line| line.to_str().ok());
+    let told: Vec<_> = told.collect();
+    Some(state.trusted_proxies.client(request.peer_addr()?.ip(), told.into_iter()))
 }
 
 /// The identifier that the request was given on its way in.

@@ -62,4 +62,6 @@ pub struct State {
     pub replies_kept: Duration,
     pub schemas: Schemas,
     pub routes: Routes,
+    /// The OpenAPI document as it is served.
+    pub document: bytes::Bytes,
 }

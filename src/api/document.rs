@@ -1,0 +1,261 @@
+//! The OpenAPI document, made from the very routes that are served.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use actix_web::http::Method;
+use serde_json::{Value, json};
+use utoipa::OpenApi;
+use utoipa::openapi::OpenApi as Document;
+use utoipa_actix_web::AppExt;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use super::{oauth, v1};
+use crate::model::scopes::Scope;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Tenantry",
+        version = "1.0.0",
+        description = "A headless, versioned provisioning API for companies that sell hosted services. \
+            Billing systems suspend and resume, CRMs place orders, resellers build storefronts.\n\n\
+            Every mutation takes an `Idempotency-Key` and may be sent again: it acts once. What takes time \
+            answers 202 with an `operation`; with `Prefer: wait=25` the answer comes when the work has ended.",
+        license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT"),
+    ),
+    servers((url = "/", description = "This installation")),
+    tags(
+        (name = "discovery", description = "Who am I, and what can I do here"),
+        (name = "accounts", description = "The tree, from the operator down to tenants"),
+        (name = "keys", description = "Credentials, which are OAuth clients as well"),
+        (name = "infrastructure", description = "Servers, connectors and virtual servers"),
+        (name = "plans", description = "What is sold"),
+        (name = "orders", description = "Asking for subscriptions and changing them"),
+        (name = "subscriptions", description = "A plan in use"),
+        (name = "services", description = "The technical parts of a subscription"),
+        (name = "resources", description = "Domains, mailboxes, zones and sites inside services"),
+        (name = "holds", description = "Suspending and resuming"),
+        (name = "quotas", description = "Ceilings and what is taken of them"),
+        (name = "operations", description = "The work behind a 202"),
+        (name = "events", description = "What happened, as a feed and as webhooks"),
+    ),
+    components(schemas(super::problem::Fault)),
+)]
+struct Base;
+
+/// Registers every route that the document describes.
+pub fn routes(config: &mut ServiceConfig) {
+    config.configure(oauth::routes);
+    config.service(utoipa_actix_web::scope("/v1").configure(v1::routes));
+}
+
+/// The finished document.
+pub fn document() -> Document {
+    let (_, document) =
+        actix_web::App::new().into_utoipa_app().openapi(Base::openapi()).configure(routes).split_for_parts();
+    let mut document = serde_json::to_value(document).expect("the document serializes");
+    finish(&mut document);
+    serde_json::from_value(document).expect("what is added is OpenAPI too")
+}
+
+/// What every operation has in common is said once, here.
+fn finish(document: &mut Value) {
+    document["components"]["schemas"]["Problem"] = problem_schema();
+    document["components"]["securitySchemes"] = security_schemes();
+    document["components"]["parameters"] = common_parameters();
+    let Some(paths) = document["paths"].as_object_mut() else { return };
+    for (path, item) in paths {
+        for (method, operation) in item.as_object_mut().into_iter().flatten() {
+            if path.starts_with("/v1/") && operation["security"].is_array() {
+                complete(operation, method, path);
+            }
+        }
+    }
+}
+
+fn complete(operation: &mut Value, method: &str, path: &str) {
+    let mutates = method != "get";
+    let mut names = vec!["TenantryAccount"];
+    if mutates {
+        names.extend(["IdempotencyKey", "DryRun"]);
+    }
+    if operation["responses"].get("202").is_some() {
+        names.push("Prefer");
+    }
+    if mutates && path.contains("{id}") && operation["responses"].get("412").is_some() {
+        names.push("IfMatch");
+    }
+    let parameters = names.iter().map(|name| json!({"$ref": format!("#/components/parameters/{name}")}));
+    match operation["parameters"].as_array_mut() {
+        Some(known) => known.extend(parameters),
+        None => operation["parameters"] = parameters.collect(),
+    }
+    // A key as Bearer does as well as a token.
+    if let Some(scopes) = operation["security"][0].get("oauth2").cloned() {
+        operation["security"] = json!([{"oauth2": scopes}, {"key": []}]);
+    }
+    let has_body = operation.get("requestBody").is_some();
+    let mut refusals = vec![
+        ("400", "The request, its query or its JSON is malformed"),
+        ("401", "There is no valid credential"),
+        ("403", "The credential lacks the scope, or its account is suspended"),
+        ("503", "The database is not available"),
+    ];
+    if path.contains("{id}") {
+        refusals.push(("404", "There is no such object in the caller's reach"));
+    }
+    if mutates {
+        refusals.push(("409", "The state, a name, a quota or another operation stands in the way"));
+    }
+    if mutates || has_body || method == "get" {
+        refusals.push(("422", "Something in the body or the query is not valid; `errors` names each place"));
+    }
+    if has_body {
+        refusals.push(("413", "The body is too large"));
+        refusals.push(("415", "The body is not application/json"));
+    }
+    for (status, why) in refusals {
+        if operation["responses"].get(status).is_none() {
+            operation["responses"][status] = refusal(why);
+        }
+    }
+}
+
+fn refusal(why: &str) -> Value {
+    let schema = json!({"schema": {"$ref": "#/components/schemas/Problem"}});
+    json!({"description": why, "content": {"application/problem+json": schema}})
+}
+
+fn problem_schema() -> Value {
+    let codes: Vec<_> = super::problem::Code::ALL.iter().map(|code| code.as_str()).collect();
+    json!({
+        "type": "object",
+        "description": "A refusal, after RFC 9457. Some codes have members of their own, such as `violations` and `remedies` of `quota_exceeded`.",
+        "required": ["type", "title", "status", "detail", "instance", "code", "retryable", "request_id", "doc"],
+        "properties": {
+            "type": {"type": "string", "description": "A reference to what this kind of problem is"},
+            "title": {"type": "string"},
+            "status": {"type": "integer", "format": "int32"},
+            "detail": {"type": "string", "description": "What went wrong this time, for people"},
+            "instance": {"type": "string"},
+            "code": {"type": "string", "x-extensible-enum": codes, "example": "quota_exceeded"},
+            "retryable": {"type": "boolean", "description": "Whether the same request with the same Idempotency-Key may succeed later"},
+            "request_id": {"type": "string", "description": "Also in the header X-Request-Id"},
+            "doc": {"type": "string"},
+            "errors": {"type": "array", "items": {"$ref": "#/components/schemas/Fault"}},
+            "violations": {"type": "array", "items": {"$ref": "#/components/schemas/Violation"}},
+            "remedies": {"type": "array", "items": {"$ref": "#/components/schemas/Remedy"}},
+        },
+    })
+}
+
+fn security_schemes() -> Value {
+    let scopes: BTreeMap<_, _> = Scope::ALL.iter().map(|scope| (scope.as_str(), scope.as_str())).collect();
+    json!({
+        "key": {"type": "http", "scheme": "bearer", "description": "A key, `tnk_live_…`"},
+        "oauth2": {
+            "type": "oauth2",
+            "description": "An access token for a key: `client_id` is the key's id, `client_secret` the key",
+            "flows": {"clientCredentials": {"tokenUrl": "/oauth/token", "scopes": scopes}},
+        },
+    })
+}
+
+fn common_parameters() -> Value {
+    let header = |name: &str, description: &str, schema: Value| json!({"name": name, "in": "header", "required": false, "description": description, "schema": schema});
+    json!({
+        "IdempotencyKey": header(
+            "Idempotency-Key",
+            "Makes the request safe to send again: under one key it acts once and answers the same each time, for 72 hours.",
+            json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!#-\\[\\]-~]+$"}),
+        ),
+        "TenantryAccount": header(
+            "Tenantry-Account",
+            "Acts for an account below the credential's own.",
+            json!({"type": "string", "pattern": "^acc_[0-7][0-9a-hjkmnp-tv-z]{25}$"}),
+        ),
+        "Prefer": header(
+            "Prefer",
+            "`wait=25` answers when the work has ended, or after so many seconds, 30 at most.",
+            json!({"type": "string", "example": "wait=25"}),
+        ),
+        "IfMatch": header(
+            "If-Match",
+            "Acts only while the object still has this entity tag.",
+            json!({"type": "string", "example": "\"v3\""}),
+        ),
+        "DryRun": {
+            "name": "dry_run", "in": "query", "required": false,
+            "description": "Does everything, answers, and takes it all back: no trace is left and nothing is told.",
+            "schema": {"type": "boolean", "default": false},
+        },
+    })
+}
+
+/// One route as the document describes it.
+#[derive(Debug)]
+pub struct Route {
+    pub operation_id: String,
+    /// The query parameters it knows.
+    pub parameters: Vec<String>,
+    /// Whether what it changes bears on who may come in.
+    pub touches_credentials: bool,
+}
+
+/// All routes, by method and pattern.
+pub struct Routes {
+    known: HashMap<(Method, String), Arc<Route>>,
+    methods: Vec<(String, Vec<String>)>,
+}
+
+impl Routes {
+    pub fn of(document: &Document) -> Self {
+        let document = serde_json::to_value(document).expect("the document serializes");
+        let mut known = HashMap::new();
+        let mut methods = Vec::new();
+        for (path, item) in document["paths"].as_object().into_iter().flatten() {
+            let mut here = Vec::new();
+            for (method, operation) in item.as_object().into_iter().flatten() {
+                let Ok(method) = Method::from_bytes(method.to_uppercase().as_bytes()) else { continue };
+                here.push(method.to_string());
+                known.insert((method.clone(), path.clone()), Arc::new(route(&document, &method, operation)));
+            }
+            methods.push((path.clone(), here));
+        }
+        Self { known, methods }
+    }
+
+    pub fn find(&self, method: &Method, pattern: &str) -> Option<Arc<Route>> {
+        self.known.get(&(method.clone(), pattern.to_owned())).cloned()
+    }
+
+    /// The methods that a path has; none if the path is not one of ours.
+    pub fn methods(&self, path: &str) -> Option<String> {
+        let fits = |pattern: &str| {
+            let (mut own, mut told) = (pattern.split('/'), path.split('/'));
+            loop {
+                match (own.next(), told.next()) {
+                    (None, None) => return true,
+                    (Some(own), Some(told)) if own == told || own.starts_with('{') && !told.is_empty() => {}
+                    _ => return false,
+                }
+            }
+        };
+        self.methods.iter().find(|(pattern, _)| fits(pattern)).map(|(_, methods)| methods.join(", "))
+    }
+}
+
+fn route(document: &Value, method: &Method, operation: &Value) -> Route {
+    let parameters = operation["parameters"].as_array().into_iter().flatten().filter_map(|parameter| {
+        let parameter = match parameter["$ref"].as_str() {
+            Some(reference) => &document["components"]["parameters"][reference.rsplit('/').next()?],
+            None => parameter,
+        };
+        (parameter["in"] == "query").then(|| parameter["name"].as_str().map(str::to_owned))?
+    });
+    let operation_id = operation["operationId"].as_str().unwrap_or_default().to_owned();
+    let touches_credentials = method != Method::GET
+        && ["keys_", "accounts_", "holds_"].iter().any(|prefix| operation_id.starts_with(prefix));
+    Route { parameters: parameters.collect(), operation_id, touches_credentials }
+}
