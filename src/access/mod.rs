@@ -1,6 +1,7 @@
 //! Who may come in: credentials, tokens and what is kept secret.
 
 pub mod kek;
+pub mod passwords;
 pub mod principals;
 pub mod random;
 pub mod seal;

@@ -102,7 +102,12 @@ impl<S> Caller<S> {
 
     /// Where in a list the caller wants to go on, and how much it wants.
     pub fn page(&self) -> Result<Page, Problem> {
-        Page::of(self)
+        Page::of(self, "cursor")
+    }
+
+    /// The same, where the parameter has another name.
+    pub fn page_after(&self, parameter: &str) -> Result<Page, Problem> {
+        Page::of(self, parameter)
     }
 
     /// A connection for reading what the caller may see.

@@ -40,7 +40,11 @@ use crate::model::scopes::Scope;
         (name = "operations", description = "The work behind a 202"),
         (name = "events", description = "What happened, as a feed and as webhooks"),
     ),
-    components(schemas(super::problem::Fault)),
+    components(schemas(
+        super::problem::Fault,
+        crate::model::quotas::Violation,
+        crate::model::quotas::Remedy
+    )),
 )]
 struct Base;
 
@@ -64,17 +68,35 @@ fn finish(document: &mut Value) {
     document["components"]["schemas"]["Problem"] = problem_schema();
     document["components"]["securitySchemes"] = security_schemes();
     document["components"]["parameters"] = common_parameters();
+    let schemas = document["components"]["schemas"].clone();
     let Some(paths) = document["paths"].as_object_mut() else { return };
     for (path, item) in paths {
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
             if path.starts_with("/v1/") && operation["security"].is_array() {
-                complete(operation, method, path);
+                let answer = &operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"];
+                let schema = answer.as_str().and_then(|reference| reference.rsplit('/').next());
+                let paged = schema.is_some_and(|name| schemas[name]["properties"].get("next_cursor").is_some());
+                complete(operation, method, path, paged);
             }
         }
     }
 }
 
-fn complete(operation: &mut Value, method: &str, path: &str) {
+/// The operations that go by `If-Match`.
+const CONDITIONAL: &[&str] = &[
+    "accounts_update",
+    "servers_update",
+    "plans_add_version",
+    "plans_activate",
+    "plans_pause",
+    "plans_archive",
+    "resources_update",
+    "resources_delete",
+    "resources_set_password",
+    "webhook_endpoints_update",
+];
+
+fn complete(operation: &mut Value, method: &str, path: &str, paged: bool) {
     let mutates = method != "get";
     let mut names = vec!["TenantryAccount"];
     if mutates {
@@ -83,8 +105,12 @@ fn complete(operation: &mut Value, method: &str, path: &str) {
     if operation["responses"].get("202").is_some() {
         names.push("Prefer");
     }
-    if mutates && path.contains("{id}") && operation["responses"].get("412").is_some() {
+    let conditional = operation["operationId"].as_str().is_some_and(|id| CONDITIONAL.contains(&id));
+    if conditional {
         names.push("IfMatch");
+    }
+    if paged {
+        names.extend(["Limit", "Cursor"]);
     }
     let parameters = names.iter().map(|name| json!({"$ref": format!("#/components/parameters/{name}")}));
     match operation["parameters"].as_array_mut() {
@@ -102,6 +128,9 @@ fn complete(operation: &mut Value, method: &str, path: &str) {
         ("403", "The credential lacks the scope, or its account is suspended"),
         ("503", "The database is not available"),
     ];
+    if conditional {
+        refusals.push(("412", "The object has changed since it was read"));
+    }
     if path.contains("{id}") {
         refusals.push(("404", "There is no such object in the caller's reach"));
     }
@@ -185,6 +214,16 @@ fn common_parameters() -> Value {
             "Acts only while the object still has this entity tag.",
             json!({"type": "string", "example": "\"v3\""}),
         ),
+        "Limit": {
+            "name": "limit", "in": "query", "required": false,
+            "description": "How many rows to give.",
+            "schema": {"type": "integer", "format": "int32", "minimum": 1, "maximum": 200, "default": 50},
+        },
+        "Cursor": {
+            "name": "cursor", "in": "query", "required": false,
+            "description": "The `next_cursor` of the part before; good for a day, for the same list and caller.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 1024},
+        },
         "DryRun": {
             "name": "dry_run", "in": "query", "required": false,
             "description": "Does everything, answers, and takes it all back: no trace is left and nothing is told.",

@@ -36,7 +36,7 @@ struct Inside<T> {
 }
 
 impl Page {
-    pub(super) fn of<S>(caller: &Caller<S>) -> Result<Self, Problem> {
+    pub(super) fn of<S>(caller: &Caller<S>, cursor: &str) -> Result<Self, Problem> {
         let limit = match caller.parameter("limit") {
             None => DEFAULT_LIMIT,
             Some(text) => match text.parse() {
@@ -57,7 +57,7 @@ impl Page {
             caller.request.path()
         );
         let mut page = Self { limit, cursor: None, key: *caller.state.keys.cursor, bound, now: caller.now };
-        if let Some(text) = caller.parameter("cursor") {
+        if let Some(text) = caller.parameter(cursor) {
             page.cursor = Some(page.opened(&text).ok_or_else(invalid)?);
         }
         Ok(page)

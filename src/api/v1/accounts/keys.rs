@@ -1,0 +1,158 @@
+use actix_web::{HttpResponse, delete, get, http::header, post};
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_actix_web::service_config::ServiceConfig;
+use validator::Validate;
+
+use crate::access::secret::SecretKey;
+use crate::api::answer::{Answer, etag};
+use crate::api::caller::Caller;
+use crate::api::problem::Problem;
+use crate::api::v1::fields;
+use crate::domain::accounts::keys::{self, Issue};
+use crate::domain::{self, Error};
+use crate::model::accounts::keys::{CreatedKey, KeyView};
+use crate::model::ids::{AccountId, KeyId};
+use crate::model::scopes::{Bundle, Scope, need};
+use crate::model::services::ReasonClass;
+use crate::model::{Path, Time};
+use crate::store;
+
+pub fn routes(v1: &mut ServiceConfig) {
+    v1.service(keys_list).service(keys_create).service(keys_get).service(keys_revoke);
+}
+
+list!(KeyList, KeyView);
+
+/// A new key: its scopes one by one, or the bundle for what it is to be used for.
+#[derive(Debug, Clone, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewKey {
+    /// Whose key it is to be; the caller's own account if left out.
+    account_id: Option<AccountId>,
+    #[validate(custom(function = fields::name))]
+    #[schema(min_length = 1, max_length = 128, example = "billing")]
+    name: String,
+    /// A ready set of scopes; then `scopes` is left out.
+    bundle: Option<Bundle>,
+    #[schema(min_items = 1, max_items = 100)]
+    scopes: Option<Vec<Scope>>,
+    /// For which reasons it may place and lift holds; as the bundle has it, or all, if left out.
+    #[schema(max_items = 10)]
+    hold_classes: Option<Vec<ReasonClass>>,
+    /// A year from now if left out.
+    expires_at: Option<Time>,
+}
+
+/// For how long a key is good if nothing is said.
+const YEAR: std::time::Duration = std::time::Duration::from_secs(365 * 24 * 60 * 60);
+
+impl NewKey {
+    fn rights(&self) -> Result<(Vec<Scope>, Vec<ReasonClass>), Error> {
+        let (mut scopes, mut classes) = match (self.bundle, &self.scopes) {
+            (Some(bundle), None) => (bundle.scopes(), bundle.hold_classes()),
+            (None, Some(scopes)) => (scopes.clone(), ReasonClass::ALL.to_vec()),
+            _ => {
+                let detail = "give either a bundle or scopes";
+                return Err(Error::invalid("/scopes", "either_or", detail));
+            }
+        };
+        if let Some(asked) = &self.hold_classes {
+            classes = asked.clone();
+        }
+        scopes.sort();
+        scopes.dedup();
+        Ok((scopes, classes))
+    }
+}
+
+/// List keys
+///
+/// Those of the caller's account and of all below, never their secrets.
+#[utoipa::path(
+    tag = "keys",
+    security(("oauth2" = ["keys:read"])),
+    responses((status = 200, description = "Keys", body = KeyList)),
+)]
+#[get("/keys")]
+async fn keys_list(mut caller: Caller<need::KeysRead>) -> Result<HttpResponse, Problem> {
+    let page = caller.page()?;
+    let after: Option<(Path, KeyId)> = page.after()?;
+    let mut conn = caller.read().await?;
+    let rows = store::accounts::keys::page(&mut conn, after.as_ref(), page.rows()).await?;
+    let (rows, next) = page.cut(rows, |key| (key.path.clone(), key.id));
+    Ok(KeyList::answer(rows.into_iter().map(KeyView::from).collect(), next))
+}
+
+/// Make a key
+///
+/// For the caller's own account or one below it, with no right that the caller's own key lacks. The secret
+/// is in this answer and in no other.
+#[utoipa::path(
+    tag = "keys",
+    security(("oauth2" = ["keys:write"])),
+    request_body = NewKey,
+    responses((status = 201, description = "Made; the secret is told once", body = CreatedKey)),
+)]
+#[post("/keys")]
+async fn keys_create(mut caller: Caller<need::KeysWrite>) -> Result<HttpResponse, Problem> {
+    let body: NewKey = caller.json().await?;
+    let (scopes, hold_classes) = body.rights()?;
+    let id = KeyId::new();
+    let secret = SecretKey::generate(caller.credential.key.environment, id);
+    let issue = Issue {
+        id,
+        secret_hash: secret.hash,
+        account_id: body.account_id,
+        name: body.name,
+        scopes,
+        hold_classes,
+        expires_at: Some(body.expires_at.unwrap_or_else(|| caller.now.plus(YEAR))),
+    };
+    let text = secret.text;
+    caller
+        .write(async move |work, actor| {
+            let key = keys::create(work, actor, issue).await?;
+            let (place, version) = (format!("/v1/keys/{}", key.id), key.version);
+            let told = CreatedKey { key: key.into(), secret: text.expose_secret().to_owned() };
+            Ok(Answer::made(true, place, &told).version(version).about(id).secret())
+        })
+        .await
+}
+
+/// Get a key
+#[utoipa::path(
+    tag = "keys",
+    security(("oauth2" = ["keys:read"])),
+    params(("id" = KeyId, Path)),
+    responses((status = 200, description = "The key", body = KeyView)),
+)]
+#[get("/keys/{id}")]
+async fn keys_get(mut caller: Caller<need::KeysRead>) -> Result<HttpResponse, Problem> {
+    let id = caller.id("key")?;
+    let found = store::accounts::keys::find(&mut caller.read().await?, id).await?;
+    let key = found.ok_or(domain::Error::NotFound("key"))?;
+    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(key.version))).json(KeyView::from(key)))
+}
+
+/// Revoke a key
+///
+/// For good, and at once: within five seconds on every replica.
+#[utoipa::path(
+    tag = "keys",
+    security(("oauth2" = ["keys:write"])),
+    params(("id" = KeyId, Path)),
+    responses((status = 200, description = "Revoked", body = KeyView)),
+)]
+#[delete("/keys/{id}")]
+async fn keys_revoke(caller: Caller<need::KeysWrite>) -> Result<HttpResponse, Problem> {
+    let id = caller.id("key")?;
+    caller
+        .write(async move |work, _| {
+            let key = keys::revoke(work, id).await?;
+            let version = key.version;
+            Ok(Answer::ok(&KeyView::from(key)).version(version).about(id))
+        })
+        .await
+}

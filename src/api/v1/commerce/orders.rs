@@ -1,0 +1,225 @@
+use std::collections::BTreeMap;
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpResponse, get, post};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_actix_web::service_config::ServiceConfig;
+use validator::Validate;
+
+use crate::api::answer::{Answer, etag};
+use crate::api::caller::Caller;
+use crate::api::problem::Problem;
+use crate::api::v1::fields;
+use crate::api::v1::services::resources::NewResource;
+use crate::domain::accounts::accounts::Made;
+use crate::domain::commerce::orders::{self, NewItem, Placing};
+use crate::domain::{Error, digest};
+use crate::model::Path;
+use crate::model::commerce::orders::{Order, OrderView};
+use crate::model::ids::{AccountId, OrderId, SubscriptionId};
+use crate::model::scopes::need;
+use crate::store;
+
+pub fn routes(v1: &mut ServiceConfig) {
+    v1.service(orders_list)
+        .service(orders_place)
+        .service(orders_get)
+        .service(orders_cancel)
+        .service(orders_retry);
+}
+
+list!(OrderList, OrderView);
+
+/// What one item of an order is to do.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "action", rename_all = "snake_case")]
+enum NewOrderItem {
+    /// A new subscription to a plan, with the first things in it.
+    Add(AddItem),
+    /// Another quantity or plan for a subscription that runs.
+    Change(ChangeItem),
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, Validate, ToSchema)]
+struct AddItem {
+    /// The plan's code or identifier.
+    #[schema(min_length = 1, max_length = 64, example = "hosted-mail")]
+    plan: String,
+    #[serde(default = "one")]
+    #[schema(minimum = 1, maximum = 1_000_000, default = 1, example = 25)]
+    quantity: i64,
+    /// The caller's own name for the subscription.
+    #[schema(min_length = 1, max_length = 128, nullable = false)]
+    external_id: Option<String>,
+    /// What is made right away: a domain, its zone, the first mailboxes.
+    #[serde(default)]
+    #[validate(nested)]
+    #[schema(max_items = 100)]
+    resources: Vec<NewResource>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, Validate, ToSchema)]
+struct ChangeItem {
+    subscription_id: SubscriptionId,
+    #[schema(minimum = 1, maximum = 1_000_000, nullable = false, example = 30)]
+    quantity: Option<i64>,
+    /// The code or identifier of a plan with the same services.
+    #[schema(min_length = 1, max_length = 64, nullable = false, example = "hosted-mail-plus")]
+    plan: Option<String>,
+}
+
+fn one() -> i64 {
+    1
+}
+
+impl Validate for NewOrderItem {
+    fn validate(&self) -> Result<(), validator::ValidationErrors> {
+        match self {
+            NewOrderItem::Add(item) => item.validate(),
+            NewOrderItem::Change(item) => item.validate(),
+        }
+    }
+}
+
+/// A new order.
+#[derive(Debug, Clone, Serialize, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewOrder {
+    /// Whom it is for; the account acted for if left out.
+    #[schema(nullable = false)]
+    account_id: Option<AccountId>,
+    #[validate(nested)]
+    #[schema(min_items = 1, max_items = 20)]
+    items: Vec<NewOrderItem>,
+    /// The caller's own name for the order. A second order with the same name and content answers 200 with
+    /// the order that is there.
+    #[schema(min_length = 1, max_length = 128, nullable = false, example = "crm:order:4711")]
+    external_id: Option<String>,
+    #[serde(default)]
+    #[validate(custom(function = fields::metadata))]
+    metadata: BTreeMap<String, String>,
+}
+
+impl NewOrder {
+    /// The order with its passwords hashed.
+    async fn placing(self) -> Result<Placing, Problem> {
+        let fingerprint = digest(&self);
+        let mut items = Vec::new();
+        for item in self.items {
+            items.push(match item {
+                NewOrderItem::Add(item) => {
+                    let mut resources = Vec::new();
+                    for resource in item.resources {
+                        resources.push(resource.hashed().await?);
+                    }
+                    let AddItem { plan, quantity, external_id, .. } = item;
+                    NewItem::Add { plan, quantity, resources, external_id }
+                }
+                NewOrderItem::Change(ChangeItem { subscription_id, quantity, plan }) => {
+                    NewItem::Change { subscription_id, quantity, plan }
+                }
+            });
+        }
+        let Self { account_id, external_id, metadata, .. } = self;
+        Ok(Placing { account_id, items, external_id, metadata, fingerprint })
+    }
+}
+
+/// List orders
+#[utoipa::path(
+    tag = "orders",
+    security(("oauth2" = ["orders:read"])),
+    responses((status = 200, description = "Orders", body = OrderList)),
+)]
+#[get("/orders")]
+async fn orders_list(mut caller: Caller<need::OrdersRead>) -> Result<HttpResponse, Problem> {
+    let page = caller.page()?;
+    let after: Option<(Path, OrderId)> = page.after()?;
+    let rows = store::commerce::orders::page(&mut caller.read().await?, after.as_ref(), page.rows()).await?;
+    let (rows, next) = page.cut(rows, |order| (order.path.clone(), order.id));
+    Ok(OrderList::answer(rows.into_iter().map(OrderView::from).collect(), next))
+}
+
+/// Place an order
+///
+/// Takes the quota on every level at once, or is refused with what would make room. What it asks for is made
+/// by an operation; follow that, or the events, or wait with `Prefer: wait=25`. An order that only changes
+/// quantities or plans is done when it is answered.
+#[utoipa::path(
+    tag = "orders",
+    security(("oauth2" = ["orders:place"])),
+    request_body = NewOrder,
+    responses(
+        (status = 202, description = "Placed; the operation makes it", body = OrderView),
+        (status = 201, description = "Done", body = OrderView),
+        (status = 200, description = "It was there already, under this external_id and with this content", body = OrderView),
+    ),
+)]
+#[post("/orders")]
+async fn orders_place(mut caller: Caller<need::OrdersPlace>) -> Result<HttpResponse, Problem> {
+    let body: NewOrder = caller.json().await?;
+    let placing = body.placing().await?;
+    caller
+        .write(async move |work, actor| {
+            let made = orders::place(work, actor, placing).await?;
+            let new = made.is_new();
+            Ok(answer(Made::into_inner(made), if new { StatusCode::CREATED } else { StatusCode::OK }, new))
+        })
+        .await
+}
+
+fn answer(order: Order, done: StatusCode, follow: bool) -> Answer {
+    let (id, version) = (order.id, order.version);
+    let operation = order.operation_id.filter(|_| follow);
+    let answer = Answer::accepted(operation, done, &OrderView::from(order)).version(version).about(id);
+    Answer { location: answer.location.or(Some(format!("/v1/orders/{id}"))), ..answer }
+}
+
+/// Get an order
+#[utoipa::path(
+    tag = "orders",
+    security(("oauth2" = ["orders:read"])),
+    params(("id" = OrderId, Path)),
+    responses((status = 200, description = "The order", body = OrderView)),
+)]
+#[get("/orders/{id}")]
+async fn orders_get(mut caller: Caller<need::OrdersRead>) -> Result<HttpResponse, Problem> {
+    let id = caller.id("order")?;
+    let found = store::commerce::orders::find(&mut caller.read().await?, id).await?;
+    let order = found.ok_or(Error::NotFound("order"))?;
+    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(order.version))).json(OrderView::from(order)))
+}
+
+/// Cancel an order
+///
+/// As long as nothing of it has been begun; its quota is free again.
+#[utoipa::path(
+    tag = "orders",
+    security(("oauth2" = ["orders:cancel"])),
+    params(("id" = OrderId, Path)),
+    responses((status = 200, description = "Cancelled", body = OrderView)),
+)]
+#[post("/orders/{id}/cancel")]
+async fn orders_cancel(caller: Caller<need::OrdersCancel>) -> Result<HttpResponse, Problem> {
+    let id = caller.id("order")?;
+    caller.write(async move |work, _| Ok(answer(orders::cancel(work, id).await?, StatusCode::OK, false))).await
+}
+
+/// Retry an order
+///
+/// One that failed for a reason that may have passed.
+#[utoipa::path(
+    tag = "orders",
+    security(("oauth2" = ["orders:place"])),
+    params(("id" = OrderId, Path)),
+    responses(
+        (status = 202, description = "Queued again", body = OrderView),
+        (status = 200, description = "Ended, within the time waited", body = OrderView),
+    ),
+)]
+#[post("/orders/{id}/retry")]
+async fn orders_retry(caller: Caller<need::OrdersPlace>) -> Result<HttpResponse, Problem> {
+    let id = caller.id("order")?;
+    caller.write(async move |work, _| Ok(answer(orders::retry(work, id).await?, StatusCode::OK, true))).await
+}
