@@ -5,3 +5,5 @@ mod probe;
 mod suite;
 
 mod files;
+mod mail;
+mod mail_site;

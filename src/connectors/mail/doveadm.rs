@@ -32,10 +32,10 @@ pub fn client() -> Result<Client, reqwest::Error> {
 }
 
 /// One Dovecot's administration.
-pub struct Doveadm<'a> {
-    pub client: &'a Client,
-    pub url: &'a Url,
-    pub key: &'a SecretString,
+pub struct Doveadm {
+    pub client: Client,
+    pub url: Url,
+    pub key: SecretString,
 }
 
 /// What one command came to.
@@ -52,7 +52,7 @@ pub struct Usage {
     pub messages: i64,
 }
 
-impl Doveadm<'_> {
+impl Doveadm {
     /// Asks something that changes nothing.
     pub async fn test(&self) -> Result<(), Fault> {
         self.one("who", json!({ "mask": ["*@tenantry.invalid"] })).await.map(drop)

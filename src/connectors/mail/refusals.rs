@@ -32,6 +32,8 @@ pub fn refusal(error: sqlx::Error) -> Refusal {
     let told = format!("the hosting database: {error}");
     Refusal::Fault(match &error {
         sqlx::Error::Database(answer) if answer.is_unique_violation() => return Refusal::Duplicate,
+        // A row came or went between two of our statements.
+        sqlx::Error::Database(answer) if answer.is_foreign_key_violation() => Fault::unavailable(told),
         sqlx::Error::Database(answer) => match kind(answer.as_ref()) {
             Kind::Operators => Fault::Denied(told),
             Kind::Askers => Fault::Invalid(told),
@@ -78,8 +80,8 @@ fn mysql(number: u16) -> Kind {
     match number {
         // Access denied, to the database, to a table or a column; no such database, column or table; syntax.
         1044 | 1045 | 1049 | 1054 | 1064 | 1142 | 1143 | 1146 | 1227 | 1698 | 4151 => Kind::Operators,
-        // Null, out of range, too long, foreign keys.
-        1048 | 1264 | 1406 | 1451 | 1452 => Kind::Askers,
+        // Null, out of range, too long.
+        1048 | 1264 | 1406 => Kind::Askers,
         _ => Kind::Passing,
     }
 }
@@ -110,6 +112,6 @@ mod tests {
             Kind::Passing,
             Kind::Passing
         ]);
-        assert_eq!([postgres("22001"), mysql(1406), sqlite(787)], [Kind::Askers, Kind::Askers, Kind::Askers]);
+        assert_eq!([postgres("22001"), mysql(1406), sqlite(1299)], [Kind::Askers, Kind::Askers, Kind::Askers]);
     }
 }

@@ -6,16 +6,12 @@ use super::database::{Database, Value};
 use super::refusals::Refusal;
 use crate::model::connector::Fault;
 use crate::model::services::Access;
-use crate::stored_as_text;
 
-stored_as_text! {
-    /// Whether a mailbox is there for its owner.
-    pub enum State {
-        Active = "active",
-        /// Being removed: it takes neither logins nor mail, and its row stays until its mail is gone.
-        Closed = "closed",
-    }
-}
+/// The state of a mailbox that is there for its owner.
+pub const ACTIVE: &str = "active";
+/// The state of one that is being removed: it takes neither logins nor mail, and its row stays until its
+/// mail is gone.
+const CLOSED: &str = "closed";
 
 /// A domain as the mail servers read it. `access` is that of the whole service.
 #[derive(Debug, FromRow)]
@@ -105,7 +101,7 @@ pub async fn update_mailbox(database: &Database, address: &str, wanted: &Mailbox
 /// Closes the owner's mailbox; 0 if there is none.
 pub async fn close_mailbox(database: &Database, address: &str, owner: &str) -> Result<u64, Fault> {
     let sql = "UPDATE hosted_mailboxes SET state = ? WHERE address = ? AND owner = ?";
-    let closed = Value::Text(State::Closed.as_str());
+    let closed = Value::Text(CLOSED);
     Ok(database.execute(sql, &[closed, Value::Text(address), Value::Text(owner)]).await?)
 }
 
