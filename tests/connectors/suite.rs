@@ -265,7 +265,10 @@ pub async fn a_broken_server_is_unavailable_and_the_same_call_works_once_it_is_m
     let fault = connector.ensure_resource(&target, &bob).await.unwrap_err();
     assert!(matches!(fault, Fault::Unavailable { .. }), "{fault:?}");
     let fault = connector.remove_resource(&target, &tenant.alice).await.unwrap_err();
-    assert!(matches!(fault, Fault::Unavailable { .. }), "nothing is removed while nobody can look: {fault:?}");
+    assert!(
+        matches!(fault, Fault::Unavailable { .. }),
+        "nothing is removed while nobody can look: {fault:?}"
+    );
     world.mend_server().await;
     connector.ensure_resource(&target, &bob).await.unwrap();
     settle(world).await;
@@ -275,14 +278,15 @@ pub async fn a_broken_server_is_unavailable_and_the_same_call_works_once_it_is_m
 
 pub async fn faults_tell_no_secrets(world: &dyn MailWorld) {
     let tenant = Tenant::provisioned(world).await;
-    let fault =
-        world.connector().ensure_resource(&world.wrong_target(), &tenant.alice).await.unwrap_err();
+    let fault = world.connector().ensure_resource(&world.wrong_target(), &tenant.alice).await.unwrap_err();
     assert!(matches!(fault, Fault::Denied(_)), "{fault:?}");
     let hash = tenant.alice.password_hash.unwrap();
     assert!(!format!("{fault:?} {fault}").contains(&hash));
 }
 
-pub async fn a_removed_mailbox_is_gone_with_its_mail_and_removing_it_again_is_no_fault(world: &dyn MailWorld) {
+pub async fn a_removed_mailbox_is_gone_with_its_mail_and_removing_it_again_is_no_fault(
+    world: &dyn MailWorld,
+) {
     let tenant = Tenant::provisioned(world).await;
     let (connector, target) = (world.connector(), world.target());
     assert_eq!(world.deliver(ALICE, 1000).await, Ok(()));
