@@ -17,20 +17,22 @@ pub fn of(target: &Target, resources: &[ResourceGoal]) -> Connection {
         [only] => Some(only.to_owned()),
         _ => None,
     };
-    let endpoints = ["imap", "smtp"].into_iter().filter_map(|protocol| {
-        let host = target.text(&format!("{protocol}_host")).ok()?;
-        let usual = if protocol == "imap" { 993 } else { 465 };
-        let port = port(target, &format!("{protocol}_port")).unwrap_or(usual);
-        let security = target.text(&format!("{protocol}_security"))
-            .unwrap_or(if matches!(port, 993 | 465) { "tls" } else { "starttls" });
-        Some(Endpoint {
-            protocol: protocol.to_owned(),
-            host: host.to_owned(),
-            port,
-            security: security.to_owned(),
-            username: username.clone(),
-        })
-    });
+    let endpoints =
+        ["imap", "smtp"].into_iter().filter_map(|protocol| {
+            let host = target.text(&format!("{protocol}_host")).ok()?;
+            let usual = if protocol == "imap" { 993 } else { 465 };
+            let port = port(target, &format!("{protocol}_port")).unwrap_or(usual);
+            let security = target
+                .text(&format!("{protocol}_security"))
+                .unwrap_or(if matches!(port, 993 | 465) { "tls" } else { "starttls" });
+            Some(Endpoint {
+                protocol: protocol.to_owned(),
+                host: host.to_owned(),
+                port,
+                security: security.to_owned(),
+                username: username.clone(),
+            })
+        });
     let mx_host = target.text("mx_host").ok();
     let dns_records = resources.iter().filter_map(|resource| match &resource.spec {
         ResourceSpec::Domain(spec) => Some(DnsRecord {

@@ -59,7 +59,9 @@ impl Hosting {
         let access = match rows::domain(&self.database, &wanted.domain).await? {
             Some(domain) if domain.owner == wanted.owner => domain.access,
             Some(_) => return Err(foreign("domain", &wanted.domain)),
-            None => return Err(Fault::Invalid(format!("the domain {} is not on this server", wanted.domain))),
+            None => {
+                return Err(Fault::Invalid(format!("the domain {} is not on this server", wanted.domain)));
+            }
         };
         match rows::mailbox(&self.database, address).await? {
             None => {
@@ -198,9 +200,14 @@ mod tests {
         let alice = "alice@acme.example";
         assert!(is_own_home("/srv/mail/acme.example/alice", alice));
         assert!(is_own_home("/srv/mail/acme.example/alice/", alice));
-        for shared in
-            ["/srv/mail", "/srv/mail/acme.example", "/", "", "acme.example/alice", "/srv/mail/other.example/alice"]
-        {
+        for shared in [
+            "/srv/mail",
+            "/srv/mail/acme.example",
+            "/",
+            "",
+            "acme.example/alice",
+            "/srv/mail/other.example/alice",
+        ] {
             assert!(!is_own_home(shared, alice), "{shared}");
         }
     }

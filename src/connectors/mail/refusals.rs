@@ -102,16 +102,17 @@ mod tests {
 
     #[test]
     fn wrong_passwords_are_an_operators_matter_and_a_busy_database_passes() {
-        assert_eq!([postgres("28P01"), mysql(1045), sqlite(14)], [
-            Kind::Operators,
-            Kind::Operators,
-            Kind::Operators
-        ]);
-        assert_eq!([postgres("57P03"), mysql(1040), sqlite(5 | 1 << 8)], [
-            Kind::Passing,
-            Kind::Passing,
-            Kind::Passing
-        ]);
-        assert_eq!([postgres("22001"), mysql(1406), sqlite(1299)], [Kind::Askers, Kind::Askers, Kind::Askers]);
+        assert_eq!(
+            [postgres("28P01"), mysql(1045), sqlite(14)],
+            [Kind::Operators, Kind::Operators, Kind::Operators]
+        );
+        assert_eq!(
+            [postgres("57P03"), mysql(1040), sqlite(5 | 1 << 8)],
+            [Kind::Passing, Kind::Passing, Kind::Passing]
+        );
+        assert_eq!(
+            [postgres("22001"), mysql(1406), sqlite(1299)],
+            [Kind::Askers, Kind::Askers, Kind::Askers]
+        );
     }
 }

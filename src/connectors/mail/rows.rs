@@ -31,8 +31,9 @@ pub struct Mailbox {
 }
 
 pub async fn domain(database: &Database, name: &str) -> Result<Option<Domain>, Fault> {
-    let found =
-        database.rows("SELECT owner, access FROM hosted_domains WHERE name = ?", &[Value::Text(name)]).await?;
+    let found = database
+        .rows("SELECT owner, access FROM hosted_domains WHERE name = ?", &[Value::Text(name)])
+        .await?;
     Ok(found.into_iter().next())
 }
 

@@ -38,10 +38,9 @@ impl Installation {
         if !matches!(doveadm.scheme(), "http" | "https") {
             return Err(Fault::Denied("the server's setting `doveadm_url` is no HTTP address".into()));
         }
-        let credentials = target
-            .credentials
-            .as_ref()
-            .ok_or_else(|| Fault::Denied("the server has no credentials; doveadm needs its API key".into()))?;
+        let credentials = target.credentials.as_ref().ok_or_else(|| {
+            Fault::Denied("the server has no credentials; doveadm needs its API key".into())
+        })?;
         // The parser's own words would repeat what it read.
         let secrets = serde_json::from_str(credentials.expose_secret()).map_err(|_| {
             Fault::Denied(
