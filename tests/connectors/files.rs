@@ -17,7 +17,7 @@ use tenantry::model::services::Access;
 use tenantry::model::services::specs::ResourceSpec;
 
 use crate::dovecot::{self, Dovecot};
-use crate::probe::{self, Hello};
+use crate::probe::{self, Hello, ImapSession};
 use crate::suite::{self, ALICE, MailWorld, Reach, Tenant, World, settle};
 
 /// A folder of one's own that goes with the test.
@@ -117,7 +117,10 @@ impl World for FilesWorld {
     }
 
     fn target(&self) -> Target {
-        self.folder.target()
+        let mut target = self.folder.target();
+        target.settings.insert("doveadm_url".into(), json!(format!("http://{}/", self.dovecot.doveadm)));
+        target.credentials = Some(dovecot::API_KEY.into());
+        target
     }
 
     fn wrong_target(&self) -> Target {
@@ -180,6 +183,22 @@ async fn two_changes_of_one_length_in_one_second_are_both_seen() {
     }
     settle(&world).await;
     assert_eq!(world.login(ALICE, "secret3").await, Ok(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_that_are_open_end_with_a_suspension() {
+    let world = FilesWorld::start().await;
+    let tenant = Tenant::provisioned(&world).await;
+    let mut session = ImapSession::open(world.dovecot.imap, ALICE, "secret1").await.unwrap();
+    session.ask("SELECT INBOX").await.unwrap();
+    let (connector, target) = (world.connector(), world.target());
+    let mut wrong = world.target();
+    wrong.credentials = Some("another key".into());
+    let refused = connector.test(&wrong).await;
+    assert!(matches!(refused, Err(Fault::Denied(_))), "{refused:?}");
+    let suspended = suite::with_access(&tenant.service, Access::Suspended);
+    connector.set_access(&target, &suspended, &[]).await.unwrap();
+    assert!(session.ask("NOOP").await.is_err(), "the session goes on");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -297,4 +316,43 @@ async fn a_lost_file_of_users_is_made_again_over_the_mail_that_is_there() {
     connector.ensure_resource(&target, &tenant.alice).await.unwrap();
     settle(&world).await;
     assert_eq!(world.login(ALICE, "secret1").await, Ok(1));
+}
+
+#[tokio::test]
+async fn a_root_that_cannot_be_written_is_for_the_operator_to_mend() {
+    let folder = Folder::new();
+    let (connector, mut target) = (Files::new(), folder.target());
+    let file = folder.path().join("a-file");
+    fs::write(&file, "").unwrap();
+    for root in [file.to_str().unwrap(), "/sys/tenantry", "relative", "/with blank", "/up/../there"] {
+        target.settings.insert("root".into(), json!(root));
+        let refused = connector.test(&target).await;
+        assert!(matches!(refused, Err(Fault::Denied(_))), "{root}: {refused:?}");
+    }
+    target.settings.insert("root".into(), json!(folder.path().join("made/on/demand")));
+    connector.test(&target).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_ledger_says_once_what_was_done_and_hashes_are_for_dovecot_only() {
+    let folder = Folder::new();
+    let (connector, target) = (Files::new(), folder.target());
+    let service = suite::service(ServiceType::Mail);
+    connector.ensure_service(&target, &service).await.unwrap();
+    let (domain, alice) =
+        (suite::domain(&service, "acme.example"), suite::mailbox(&service, ALICE, "secret1", 1));
+    for _ in 0..2 {
+        connector.ensure_resource(&target, &domain).await.unwrap();
+        connector.ensure_resource(&target, &alice).await.unwrap();
+    }
+    connector.remove_resource(&target, &alice).await.unwrap();
+    let ledger = fs::read_to_string(folder.root().join("ledger.jsonl")).unwrap();
+    assert!(!ledger.contains("BLF-CRYPT"));
+    let entries: Vec<serde_json::Value> =
+        ledger.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let done: Vec<_> = entries.iter().map(|entry| entry["did"].as_str().unwrap()).collect();
+    assert_eq!(done, ["domain.made", "mailbox.made", "mailbox.removed"]);
+    assert_eq!(entries[1]["resource"], json!(alice.id));
+    let users = fs::metadata(folder.root().join("mail/users/acme.example")).unwrap();
+    assert_eq!((users.mode() & 0o777, users.gid()), (0o640, dovecot::reader_group()));
 }

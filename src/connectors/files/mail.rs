@@ -203,15 +203,15 @@ pub(super) fn remove_domain(disk: &Disk, goal: &ResourceGoal, spec: &DomainSpec)
     disk.record(held.now()?, "domain.removed", &spec.name, &goal.service, Some(goal))
 }
 
-/// Ends all logins and deliveries of the service; whether there were any.
-pub(super) fn close_service(disk: &Disk, goal: &ServiceGoal) -> Result<bool, Fault> {
-    let mut closed = false;
+/// Ends all logins and deliveries of the service; masks of the users there were.
+pub(super) fn close_service(disk: &Disk, goal: &ServiceGoal) -> Result<Vec<String>, Fault> {
+    let mut closed = Vec::new();
     for domain in disk.marked(USERS, COMMENT, goal.id)? {
         let mut held = disk.hold(USERS, &domain)?;
         let Some(text) = ours_or_nothing(&held, goal.id)? else { continue };
         if !lines_of(&text).is_empty() {
             write(disk, &mut held, goal.id, &[])?;
-            closed = true;
+            closed.push(users_of(&domain));
         }
     }
     Ok(closed)
@@ -230,8 +230,10 @@ pub(super) fn remove_service(disk: &Disk, goal: &ServiceGoal) -> Result<(), Faul
     Ok(())
 }
 
-/// Gives every mailbox of the service the goal's access, a domain at a time.
-pub(super) fn set_access(disk: &Disk, goal: &ServiceGoal) -> Result<(), Fault> {
+/// Gives every mailbox of the service the goal's access, a domain at a time; masks of the users there are,
+/// whether that changed anything or a call before had done it.
+pub(super) fn set_access(disk: &Disk, goal: &ServiceGoal) -> Result<Vec<String>, Fault> {
+    let mut users = Vec::new();
     for domain in disk.marked(USERS, COMMENT, goal.id)? {
         let mut held = disk.hold(USERS, &domain)?;
         let Some(text) = ours_or_nothing(&held, goal.id)? else { continue };
@@ -246,8 +248,14 @@ pub(super) fn set_access(disk: &Disk, goal: &ServiceGoal) -> Result<(), Fault> {
             write(disk, &mut held, goal.id, &lines)?;
             disk.record(held.now()?, "access.set", &domain, goal, None)?;
         }
+        users.push(users_of(&domain));
     }
-    Ok(())
+    Ok(users)
+}
+
+/// Dovecot's mask for everybody in a domain.
+fn users_of(domain: &str) -> String {
+    format!("*@{domain}")
 }
 
 pub(super) fn observe_domain(

@@ -1,5 +1,5 @@
 //! The `files` connector: everything a hosted service needs as files in one folder, for Dovecot, name
-//! servers and nginx to read. It needs no running server and no credentials.
+//! servers and nginx to read. It needs no running server and no credentials, except to end mail sessions.
 //!
 //! A degraded mailbox refuses logins with a reason and goes on collecting mail; a suspended one makes
 //! senders wait as well. A suspended zone answers with its own SOA and NS only, a degraded one in full. A
@@ -10,6 +10,7 @@ mod connection;
 mod disk;
 mod dns;
 mod mail;
+mod sessions;
 mod web;
 mod zone;
 
@@ -20,11 +21,13 @@ use serde_json::{Map, json};
 
 use self::disk::Disk;
 use self::dns::Authority;
+use self::sessions::Sessions;
 use crate::model::catalog::service_types::ServiceType;
 use crate::model::connector::{
     Connection, Connector, Descriptor, Fault, Observed, QuotaEnforcement, Repeat, ResourceGoal, ServiceGoal,
     Setting, Target,
 };
+use crate::model::services::Access;
 use crate::model::services::specs::ResourceSpec;
 
 /// How long Dovecot may go on by the file it read before: it looks once a second.
@@ -35,6 +38,10 @@ const SETTINGS: &[Setting] = &[
     optional(
         "users_gid",
         "The group number that Dovecot reads the user files as; needs the right to give files away.",
+    ),
+    optional(
+        "doveadm_url",
+        "Dovecot's administration over HTTP, by which open sessions are ended; without it they last.",
     ),
     optional("mail_uid", "The user number that Maildirs belong to."),
     optional("mail_gid", "The group number that Maildirs belong to."),
@@ -78,7 +85,7 @@ impl Files {
                 title: "Files in one folder, as Dovecot, name servers and nginx read them",
                 service_types: &[ServiceType::Mail, ServiceType::Dns, ServiceType::Web],
                 settings: SETTINGS,
-                credentials: None,
+                credentials: Some("The API key of `doveadm_url`, where that is set."),
                 quota: QuotaEnforcement::Enforced,
                 repeat: Repeat::Idempotent,
                 effect_delay_ms: DOVECOT_LOOKS.as_millis() as u64,
@@ -112,6 +119,18 @@ async fn on_disk<T: Send + 'static>(
     }
 }
 
+/// Waits until Dovecot knows that these users are shut out, then ends what sessions they have.
+async fn end_sessions(target: &Target, masks: &[String]) -> Result<(), Fault> {
+    if masks.is_empty() {
+        return Ok(());
+    }
+    tokio::time::sleep(DOVECOT_LOOKS).await;
+    match Sessions::of(target)? {
+        Some(sessions) => sessions.end(masks).await,
+        None => Ok(()),
+    }
+}
+
 #[async_trait]
 impl Connector for Files {
     fn descriptor(&self) -> &Descriptor {
@@ -122,6 +141,9 @@ impl Connector for Files {
         let disk = Disk::of(target)?;
         Authority::of(target)?;
         web::port(target)?;
+        if let Some(sessions) = Sessions::of(target)? {
+            sessions.end(&["*@tenantry.invalid".to_owned()]).await?;
+        }
         on_disk(move || {
             for service_type in ServiceType::ALL {
                 disk.prepare(folders(*service_type))?;
@@ -145,9 +167,8 @@ impl Connector for Files {
             ServiceType::Web => on_disk(move || web::remove_service(&disk, &goal)).await,
             ServiceType::Mail => {
                 let (closing, closed) = (disk.clone(), goal.clone());
-                if on_disk(move || mail::close_service(&closing, &closed)).await? {
-                    tokio::time::sleep(DOVECOT_LOOKS).await;
-                }
+                let closed = on_disk(move || mail::close_service(&closing, &closed)).await?;
+                end_sessions(target, &closed).await?;
                 on_disk(move || mail::remove_service(&disk, &goal)).await
             }
         }
@@ -170,7 +191,7 @@ impl Connector for Files {
         if let ResourceSpec::Mailbox(spec) = &goal.spec {
             let (closing, closed, box_closed) = (disk.clone(), goal.clone(), spec.clone());
             if on_disk(move || mail::close_mailbox(&closing, &closed, &box_closed)).await? {
-                tokio::time::sleep(DOVECOT_LOOKS).await;
+                end_sessions(target, std::slice::from_ref(&spec.address)).await?;
             }
         }
         on_disk(move || match &removed.spec {
@@ -189,13 +210,17 @@ impl Connector for Files {
         _resources: &[ResourceGoal],
     ) -> Result<(), Fault> {
         let (disk, authority, port) = (Disk::of(target)?, Authority::of(target)?, web::port(target)?);
-        let goal = goal.clone();
-        on_disk(move || match goal.service_type {
+        let (goal, access) = (goal.clone(), goal.access);
+        let closed = on_disk(move || match goal.service_type {
             ServiceType::Mail => mail::set_access(&disk, &goal),
-            ServiceType::Dns => dns::set_access(&disk, &authority, &goal),
-            ServiceType::Web => web::set_access(&disk, port, &goal),
+            ServiceType::Dns => dns::set_access(&disk, &authority, &goal).map(|()| Vec::new()),
+            ServiceType::Web => web::set_access(&disk, port, &goal).map(|()| Vec::new()),
         })
-        .await
+        .await?;
+        match access {
+            Access::Full => Ok(()),
+            Access::Degraded | Access::Suspended => end_sessions(target, &closed).await,
+        }
     }
 
     async fn observe(&self, target: &Target, goal: &ResourceGoal) -> Result<Option<Observed>, Fault> {
