@@ -5,7 +5,7 @@ mod probe;
 mod suite;
 
 mod files;
-mod mail;
-mod mail_site;
 mod files_dns;
 mod files_web;
+mod mail;
+mod mail_site;
