@@ -6,6 +6,7 @@ use crate::model::catalog::service_types::ServiceType;
 use crate::model::connector::{Connector, Descriptor};
 
 pub mod files;
+pub mod mail;
 
 /// The connectors of an installation, each under the name in its descriptor.
 #[derive(Debug, Clone)]
@@ -14,7 +15,7 @@ pub struct Connectors(Vec<Arc<dyn Connector>>);
 impl Connectors {
     /// Those that come with the program. A new connector is one line here.
     pub fn standard() -> Self {
-        Self::of(vec![Arc::new(files::Files::new())])
+        Self::of(vec![Arc::new(files::Files::new()), Arc::new(mail::Mail::new())])
     }
 
     /// A register of just these; of two with one name the first counts.

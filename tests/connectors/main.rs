@@ -7,3 +7,5 @@ mod suite;
 mod files;
 mod files_dns;
 mod files_web;
+mod mail;
+mod mail_site;

@@ -70,7 +70,6 @@ pub async fn imap_login(addr: SocketAddr, user: &str, pass: &str) -> Result<usiz
 
 /// How a client greets: LMTP servers want `LHLO`, SMTP servers `EHLO`.
 #[derive(Debug, Clone, Copy)]
-#[expect(dead_code, reason = "a connector over SMTP greets with EHLO")]
 pub enum Hello {
     Lhlo,
     Ehlo,
@@ -87,12 +86,17 @@ pub async fn lmtp_or_smtp_send(
     let lost = |error: std::io::Error| (0, error.to_string());
     let mut line = Line::open(addr).await.map_err(lost)?;
     reply(&mut line).await?;
-    let hello = match hello {
+    let subject = format!("From: {from}\r\nTo: {to}\r\nSubject: probe\r\n\r\n{body}\r\n.");
+    // As mail servers do, the size is told before the message, so that a full mailbox can be refused.
+    let envelope = match hello {
+        Hello::Lhlo => format!("MAIL FROM:<{from}>"),
+        Hello::Ehlo => format!("MAIL FROM:<{from}> SIZE={}", body.len()),
+    };
+    let greeting = match hello {
         Hello::Lhlo => "LHLO probe.test",
         Hello::Ehlo => "EHLO probe.test",
     };
-    let subject = format!("From: {from}\r\nTo: {to}\r\nSubject: probe\r\n\r\n{body}\r\n.");
-    let steps = [hello, &format!("MAIL FROM:<{from}>"), &format!("RCPT TO:<{to}>"), "DATA", &subject];
+    let steps = [greeting, &envelope, &format!("RCPT TO:<{to}>"), "DATA", &subject];
     for step in steps {
         line.say(step).await.map_err(lost)?;
         reply(&mut line).await?;
