@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod delivery;
 pub mod domain;
+pub mod engine;
 pub mod folder;
 pub mod model;
 pub mod store;
