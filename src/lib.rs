@@ -9,6 +9,7 @@ pub mod config;
 pub mod connectors;
 pub mod delivery;
 pub mod domain;
+pub mod engine;
 pub mod folder;
 pub mod model;
 pub mod store;

@@ -13,6 +13,7 @@ use crate::store;
 use crate::store::Tx;
 use crate::store::audit::Line;
 use crate::store::events::events::NewEvent;
+use crate::store::quotas::quotas::Shift;
 
 /// A transaction on its way, with what is to be recorded when its use-case has done: events and audit
 /// lines first, quota last, so that the rows most contended are held shortest.
@@ -22,6 +23,8 @@ pub struct Work {
     cause: Cause,
     events: Vec<NewEvent>,
     pub(super) charges: Vec<Charge>,
+    /// Counters that move without being refused: what is committed or given back.
+    pub(super) shifts: Vec<Shift>,
 }
 
 impl Work {
@@ -37,7 +40,7 @@ impl Work {
 
     /// For the program's own work, on behalf of a request or of the clock.
     pub fn because(tx: Tx, cause: Cause, now: Time) -> Self {
-        Self { tx, now, cause, events: Vec::new(), charges: Vec::new() }
+        Self { tx, now, cause, events: Vec::new(), charges: Vec::new(), shifts: Vec::new() }
     }
 
     /// Has an event recorded, of an object as its own endpoint shows it.
@@ -90,7 +93,7 @@ impl Work {
         Ok(())
     }
 
-    /// Takes what was charged, as the last statements before the commit.
+    /// Takes what was charged and gives back what was released, as the last statements before the commit.
     pub async fn settle(&mut self, actor: Option<&Actor>) -> Result<()> {
         super::quotas::settle(self, actor).await
     }

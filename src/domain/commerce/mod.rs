@@ -1,2 +1,3 @@
 pub mod changes;
 pub mod orders;
+pub mod outcomes;

@@ -331,7 +331,7 @@ fn check_resources(at: usize, terms: &PlanTerms, new_resources: &[NewResource]) 
 
 /// Takes back an order of which nothing has been done yet.
 pub async fn cancel(work: &mut Work, id: OrderId) -> Result<Order> {
-    let mut order = store::commerce::orders::find(&mut work.tx, id).await?.ok_or(Error::NotFound("order"))?;
+    let mut order = find(work, id).await?;
     if order.status == OrderStatus::Cancelled {
         return Ok(order);
     }
@@ -380,7 +380,7 @@ pub async fn dismantle(work: &mut Work, item: &Item) -> Result<()> {
 
 /// Takes up a failed order again.
 pub async fn retry(work: &mut Work, id: OrderId) -> Result<Order> {
-    let mut order = store::commerce::orders::find(&mut work.tx, id).await?.ok_or(Error::NotFound("order"))?;
+    let order = find(work, id).await?;
     let operation = match order.operation_id {
         Some(operation) if order.retryable && order.status.may_become(OrderStatus::Queued) => operation,
         _ => {
@@ -392,17 +392,9 @@ pub async fn retry(work: &mut Work, id: OrderId) -> Result<Order> {
         }
     };
     operations::retry(work, operation).await?;
-    for item in &mut order.items.0 {
-        item.status = ItemStatus::Pending;
-    }
-    order.status = OrderStatus::Queued;
-    order.retryable = false;
-    order.outcome = None;
-    order.error = None;
-    if !store::commerce::orders::update(&mut work.tx, &order, work.now).await? {
-        return Err(Error::Busy);
-    }
-    order.version += 1;
-    order.updated_at = work.now;
-    Ok(order)
+    find(work, id).await
+}
+
+async fn find(work: &mut Work, id: OrderId) -> Result<Order> {
+    store::commerce::orders::find(&mut work.tx, id).await?.ok_or(Error::NotFound("order"))
 }

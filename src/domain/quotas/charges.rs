@@ -1,6 +1,7 @@
 //! Taking quota and giving it back.
 //!
-//! A use-case says what it takes with [`charge`] or [`granted`]; the counters move in [`settle`], the last
+//! A use-case says what it takes with [`charge`] or [`granted`], and what it gives back with [`release`],
+//! [`free`] or [`give_back`]; the counters move in [`settle`], the last
 //! statement of the transaction, which refuses when any level is passed. A statement that moves a counter
 //! locks its row and gives its new value, so that no two transactions can both take the last unit.
 
@@ -106,22 +107,16 @@ async fn spread(
 /// Moves the counters for all that was charged, or refuses the whole.
 pub(in crate::domain) async fn settle(work: &mut Work, actor: Option<&Actor>) -> Result<()> {
     let charges = std::mem::take(&mut work.charges);
-    if charges.is_empty() {
+    let mut shifts = std::mem::take(&mut work.shifts);
+    if charges.is_empty() && shifts.is_empty() {
         return Ok(());
     }
-    let mut shifts: Vec<Shift> = Vec::new();
     let mut asked: BTreeMap<(String, QuotaKey), i64> = BTreeMap::new();
     for charge in &charges {
         for taken in &charge.taken {
             *asked.entry((taken.holder.clone(), taken.key)).or_default() += taken.amount;
             let (used, reserved) = if charge.at_once { (taken.amount, 0) } else { (0, taken.amount) };
-            match shifts.iter_mut().find(|shift| shift.holder == taken.holder && shift.key == taken.key) {
-                Some(shift) => {
-                    shift.used += used;
-                    shift.reserved += reserved;
-                }
-                None => shifts.push(Shift { holder: taken.holder.clone(), key: taken.key, used, reserved }),
-            }
+            merge(&mut shifts, Shift { holder: taken.holder.clone(), key: taken.key, used, reserved });
         }
     }
     sort_upwards(&mut shifts);
@@ -184,30 +179,31 @@ pub fn retake(work: &mut Work, taken: &[Taken]) {
 }
 
 /// What was reserved is used from now on.
-pub async fn commit(work: &mut Work, taken: &[Taken]) -> Result<()> {
-    turn(work, taken, |amount| (amount, -amount)).await
+pub fn commit(work: &mut Work, taken: &[Taken]) {
+    turn(work, taken, |amount| (amount, -amount));
 }
 
 /// What was reserved is free again.
-pub async fn release(work: &mut Work, taken: &[Taken]) -> Result<()> {
-    turn(work, taken, |amount| (0, -amount)).await
+pub fn release(work: &mut Work, taken: &[Taken]) {
+    turn(work, taken, |amount| (0, -amount));
 }
 
-async fn turn(work: &mut Work, taken: &[Taken], by: impl Fn(i64) -> (i64, i64)) -> Result<()> {
-    let mut shifts: Vec<Shift> = Vec::new();
+fn turn(work: &mut Work, taken: &[Taken], by: impl Fn(i64) -> (i64, i64)) {
     for taken in taken {
         let (used, reserved) = by(taken.amount);
-        match shifts.iter_mut().find(|shift| shift.holder == taken.holder && shift.key == taken.key) {
-            Some(shift) => {
-                shift.used += used;
-                shift.reserved += reserved;
-            }
-            None => shifts.push(Shift { holder: taken.holder.clone(), key: taken.key, used, reserved }),
-        }
+        merge(&mut work.shifts, Shift { holder: taken.holder.clone(), key: taken.key, used, reserved });
     }
-    sort_upwards(&mut shifts);
-    store::quotas::quotas::shift(&mut work.tx, &shifts, work.now).await?;
-    Ok(())
+}
+
+/// A counter moves once in a transaction, however many reasons there are.
+fn merge(shifts: &mut Vec<Shift>, by: Shift) {
+    match shifts.iter_mut().find(|shift| shift.holder == by.holder && shift.key == by.key) {
+        Some(shift) => {
+            shift.used += by.used;
+            shift.reserved += by.reserved;
+        }
+        None => shifts.push(by),
+    }
 }
 
 /// Gives back what a resource that is gone had used.
@@ -233,19 +229,17 @@ async fn lessen(work: &mut Work, holders: &[String], amounts: &[(QuotaKey, i64)]
     }
     let keys: Vec<_> = amounts.iter().map(|(key, _)| *key).collect();
     let known = store::quotas::quotas::of_holders(&mut work.tx, holders, &keys).await?;
-    let mut shifts = Vec::new();
     for (key, amount) in amounts {
         for holder in holders {
             let row = known.iter().find(|row| &row.holder == holder && row.key == *key);
             if row.is_some() {
-                shifts.push(Shift { holder: holder.clone(), key: *key, used: -amount, reserved: 0 });
+                let shift = Shift { holder: holder.clone(), key: *key, used: -amount, reserved: 0 };
+                merge(&mut work.shifts, shift);
             }
             if row.is_some_and(|row| row.mode == Mode::Allocated) {
                 break;
             }
         }
     }
-    sort_upwards(&mut shifts);
-    store::quotas::quotas::shift(&mut work.tx, &shifts, work.now).await?;
     Ok(())
 }

@@ -1,3 +1,4 @@
 pub mod holds;
 pub mod operations;
+pub mod outcomes;
 pub mod resources;

@@ -2,6 +2,7 @@
 
 use sqlx::types::Json;
 
+use super::outcomes;
 use crate::domain::{Error, Object, Result, Work, quotas};
 use crate::model::Path;
 use crate::model::Time;
@@ -109,13 +110,22 @@ pub async fn retry(work: &mut Work, id: OperationId) -> Result<Operation> {
         });
     }
     if operation.status == OperationStatus::Failed {
+        if let Some(lock) = operation.lock.as_deref().filter(|_| operation.exclusive)
+            && let Some(id) = store::services::operations::holding(&mut work.tx, lock).await?
+        {
+            return Err(Error::OperationInProgress(id));
+        }
         // What it gave back when it failed it must take again before it goes on.
         quotas::retake(work, &operation.reserved);
+        outcomes::reopened(work, &operation).await?;
     }
     for step in &mut operation.steps.0 {
         if step.status != StepStatus::Done {
             step.status = StepStatus::Pending;
+            step.attempts = 0;
             step.error = None;
+            step.started_at = None;
+            step.finished_at = None;
         }
     }
     operation.retryable = false;
@@ -148,7 +158,7 @@ pub async fn cancel(work: &mut Work, id: OperationId) -> Result<Operation> {
             allowed: Vec::new(),
         });
     }
-    quotas::release(work, &operation.reserved).await?;
+    quotas::release(work, &operation.reserved);
     let cancelled = OperationStatus::Cancelled;
     if !store::services::operations::move_by_hand(&mut work.tx, &operation, cancelled, None, work.now).await?
     {

@@ -106,6 +106,17 @@ pub(in crate::domain) async fn insert(
     Ok(resource)
 }
 
+/// Asks again for a resource that failed, or refuses because its name was taken meanwhile.
+pub(in crate::domain) async fn reopen(work: &mut Work, id: ResourceId) -> Result<()> {
+    if store::services::resources::reopen(&mut work.tx, id, work.now).await? {
+        return Ok(());
+    }
+    match store::services::resources::find(&mut work.tx, id).await? {
+        Some(resource) => Err(Error::NameTaken { kind: noun(resource.resource_type), name: resource.name }),
+        None => Err(Error::NotFound("resource")),
+    }
+}
+
 fn noun(resource_type: ResourceType) -> &'static str {
     match resource_type {
         ResourceType::Domain => "The mail domain",

@@ -1,4 +1,5 @@
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use sqlx::types::Json;
 use utoipa::ToSchema;
 
@@ -90,6 +91,10 @@ pub struct Step {
     /// How often it was tried.
     pub attempts: u32,
     pub error: Option<OperationError>,
+    /// What a test found out about its server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub facts: Option<Map<String, Value>>,
     pub started_at: Option<Time>,
     pub finished_at: Option<Time>,
 }
@@ -102,6 +107,7 @@ impl Step {
             status: StepStatus::Pending,
             attempts: 0,
             error: None,
+            facts: None,
             started_at: None,
             finished_at: None,
         }

@@ -96,12 +96,15 @@ pub async fn page(
     .await
 }
 
-/// How many operations that are part of one have not ended, and how many of those that have did not succeed.
+/// How many operations that are part of one have not ended, and how many of those that have did not succeed
+/// and were not followed by another for the same service.
 pub async fn children(conn: &mut Conn, parent: OperationId) -> Result<(i64, i64)> {
     conn.query(
         "SELECT CAST(COALESCE(SUM(CASE WHEN due_at IS NOT NULL THEN 1 ELSE 0 END), 0) AS BIGINT),
-                CAST(COALESCE(SUM(CASE WHEN due_at IS NULL AND status <> 'succeeded' THEN 1 ELSE 0 END), 0) AS BIGINT)
-         FROM operations WHERE parent_id = $1",
+                CAST(COALESCE(SUM(CASE WHEN due_at IS NULL AND status <> 'succeeded' AND NOT EXISTS (
+                    SELECT 1 FROM operations n
+                    WHERE n.parent_id = $1 AND n.id > o.id AND n.service_id = o.service_id) THEN 1 ELSE 0 END), 0) AS BIGINT)
+         FROM operations o WHERE parent_id = $1",
     )
     .bind(parent)
     .one()

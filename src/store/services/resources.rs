@@ -194,3 +194,33 @@ pub async fn set_spec(
     .await?;
     Ok(())
 }
+
+/// Moves those of the resources that were requested on to provisioning.
+pub async fn begin(tx: &mut Tx, ids: &[ResourceId], now: Time) -> Result<()> {
+    tx.query(sql!(
+        "UPDATE resources SET lifecycle = 'provisioning', version = version + 1, updated_at = $2
+         WHERE lifecycle = 'requested' AND id IN (SELECT value FROM "
+        sqlite("json_each($1)") pg("jsonb_array_elements_text($1)") ")"
+    ))
+    .bind(Json(ids))
+    .bind(now)
+    .execute()
+    .await?;
+    Ok(())
+}
+
+/// Asks again for a resource that failed; says whether its name is still free.
+pub async fn reopen(tx: &mut Tx, id: ResourceId, now: Time) -> Result<bool> {
+    let changed = tx
+        .query(
+            "UPDATE resources SET lifecycle = 'requested', version = version + 1, updated_at = $2
+             WHERE id = $1 AND NOT EXISTS (
+                 SELECT 1 FROM resources o WHERE o.type = resources.type AND o.name = resources.name
+                     AND o.lifecycle <> 'deleted' AND o.lifecycle <> 'failed' AND o.id <> resources.id)",
+        )
+        .bind(id)
+        .bind(now)
+        .execute()
+        .await?;
+    Ok(changed == 1)
+}

@@ -121,3 +121,28 @@ pub async fn set_applied_access(tx: &mut Tx, id: ServiceId, access: Access, now:
     .await?;
     Ok(())
 }
+
+/// Keeps everybody else from changing the service until the transaction ends: what is read of it and of its
+/// holds afterwards stands against what was committed before.
+pub async fn lock(tx: &mut Tx, id: ServiceId) -> Result<()> {
+    let _: Option<(ServiceId,)> = tx
+        .query(sql!("SELECT id FROM services WHERE id = $1 " pg("FOR UPDATE")))
+        .bind(id)
+        .optional()
+        .await?;
+    Ok(())
+}
+
+/// Moves those of the services that were requested on to provisioning.
+pub async fn begin(tx: &mut Tx, ids: &[ServiceId], now: Time) -> Result<()> {
+    tx.query(sql!(
+        "UPDATE services SET lifecycle = 'provisioning', version = version + 1, updated_at = $2
+         WHERE lifecycle = 'requested' AND id IN (SELECT value FROM "
+        sqlite("json_each($1)") pg("jsonb_array_elements_text($1)") ")"
+    ))
+    .bind(Json(ids))
+    .bind(now)
+    .execute()
+    .await?;
+    Ok(())
+}

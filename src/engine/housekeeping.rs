@@ -1,0 +1,81 @@
+//! What is due by the clock alone: holds that begin or end, and answers that need not be remembered longer.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use tracing::warn;
+
+use super::Engine;
+use super::record::unit;
+use super::worker::down;
+use crate::domain::services::holds;
+use crate::domain::{Result, Work};
+use crate::model::Subtree;
+use crate::model::events::events::Cause;
+use crate::store;
+
+const EVERY: Duration = Duration::from_secs(1);
+const FORGET_EVERY: Duration = Duration::from_secs(3600);
+/// How many holds are turned, or answers forgotten, in one transaction.
+const AT_ONCE: i64 = 200;
+
+/// Looks once a second until the program shuts down.
+pub async fn keep(engine: Engine, mut shutdown: watch::Receiver<bool>) {
+    let mut forget_at = Instant::now();
+    while !*shutdown.borrow() {
+        let of = engine.clone();
+        match unit(async move { turn_holds(&of).await }).await {
+            Ok(0) => {}
+            Ok(_) => engine.wake(),
+            Err(error) => warn!(%error, "holds that are due could not be turned"),
+        }
+        if Instant::now() >= forget_at {
+            forget_at = Instant::now() + FORGET_EVERY;
+            let of = engine.clone();
+            if let Err(error) = unit(async move { forget(&of).await }).await {
+                warn!(%error, "old answers could not be forgotten");
+            }
+        }
+        tokio::select! {
+            () = down(&mut shutdown) => return,
+            () = sleep(EVERY) => {}
+        }
+    }
+}
+
+async fn turn_holds(engine: &Engine) -> Result<usize> {
+    let parts = engine.parts();
+    let now = parts.clock.now();
+    let mut all = 0;
+    loop {
+        let mut conn = parts.db.read(Subtree::everything()).await?;
+        let due = store::services::holds::due(&mut conn, now, 1).await?;
+        drop(conn);
+        if due.is_empty() {
+            return Ok(all);
+        }
+        let tx = parts.db.write(Subtree::everything()).await?;
+        let cause = Cause { key_id: None, request_id: None, reason_code: None };
+        let mut work = Work::because(tx, cause, now);
+        let turned = holds::turn_the_clock(&mut work, AT_ONCE).await?;
+        work.finish().await?;
+        all += turned;
+        if turned == 0 {
+            return Ok(all);
+        }
+    }
+}
+
+async fn forget(engine: &Engine) -> Result<()> {
+    let parts = engine.parts();
+    let before = parts.clock.now().minus(parts.settings.remember);
+    loop {
+        let mut tx = parts.db.write(Subtree::everything()).await?;
+        let forgotten = store::replies::forget(&mut tx, before, AT_ONCE).await?;
+        tx.commit().await?;
+        if forgotten < AT_ONCE as u64 {
+            return Ok(());
+        }
+    }
+}
