@@ -113,18 +113,14 @@ pub async fn resend(work: &mut Work, id: DeliveryId) -> Result<Delivery> {
     delivery.ok_or(Error::NotFound("delivery"))
 }
 
-/// Takes an endpoint out of use after days of nothing but failures, and says so to the others.
+/// Takes an endpoint out of use that nothing can be delivered to, and says so to the others, once.
 pub async fn disable(work: &mut Work, mut endpoint: WebhookEndpoint) -> Result<()> {
+    if !store::events::webhooks::disable(&mut work.tx, endpoint.id, work.now).await? {
+        return Ok(());
+    }
     endpoint.status = EndpointStatus::Disabled;
-    store::events::webhooks::set_health(
-        &mut work.tx,
-        endpoint.id,
-        endpoint.failing_since,
-        EndpointStatus::Disabled,
-        work.now,
-    )
-    .await?;
     endpoint.version += 1;
+    endpoint.updated_at = work.now;
     recorded(work, EventType::WebhookEndpointDisabled, &endpoint, None);
     Ok(())
 }

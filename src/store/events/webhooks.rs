@@ -1,8 +1,11 @@
+use std::collections::BTreeSet;
+
+use serde::Serialize;
 use sqlx::types::Json;
 
-use crate::model::events::events::{Event, EventType};
-use crate::model::events::webhooks::{Attempt, Delivery, DeliveryStatus, EndpointStatus, WebhookEndpoint};
-use crate::model::ids::{DeliveryId, WebhookEndpointId};
+use crate::model::events::events::EventType;
+use crate::model::events::webhooks::{Attempt, Delivery, DeliveryStatus, WebhookEndpoint};
+use crate::model::ids::{AccountId, DeliveryId, EventId, WebhookEndpointId};
 use crate::model::{Path, Time};
 use crate::sql;
 use crate::store::accounts::accounts::start;
@@ -99,35 +102,39 @@ pub async fn delete(tx: &mut Tx, id: WebhookEndpointId) -> Result<bool> {
     Ok(tx.query("DELETE FROM webhook_endpoints WHERE id = $1").bind(id).execute().await? == 1)
 }
 
-/// The enabled endpoints that are to hear of an event: those of its account and of all above it.
-pub async fn hearing(conn: &mut Conn, path: &Path, event_type: EventType) -> Result<Vec<WebhookEndpoint>> {
-    let endpoints: Vec<WebhookEndpoint> = conn
-        .query(sql!(
-            "SELECT " endpoint!() " FROM webhook_endpoints w
-             WHERE w.status = 'enabled' AND w.path IN (" upwards!("$1") ") ORDER BY w.id"
-        ))
-        .bind(path)
-        .all()
-        .await?;
-    let wants = |endpoint: &WebhookEndpoint| {
-        endpoint.event_types.is_empty() || endpoint.event_types.contains(&event_type)
-    };
-    Ok(endpoints.into_iter().filter(wants).collect())
+/// The enabled endpoints of the accounts at the paths.
+pub async fn enabled_at(conn: &mut Conn, paths: &BTreeSet<Path>) -> Result<Vec<WebhookEndpoint>> {
+    conn.query(sql!(
+        "SELECT " endpoint!() " FROM webhook_endpoints w
+         WHERE w.status = 'enabled' AND w.path IN (SELECT value FROM "
+        sqlite("json_each($1)") pg("jsonb_array_elements_text($1) AS list (value)") ") ORDER BY w.id"
+    ))
+    .bind(Json(paths))
+    .all()
+    .await
 }
 
-/// Queues the event for the endpoint, once.
-pub async fn queue(tx: &mut Tx, endpoint: &WebhookEndpoint, event: &Event, now: Time) -> Result<()> {
+/// An event about to be queued for an endpoint.
+#[derive(Debug, Clone, Serialize)]
+pub struct NewDelivery {
+    pub id: DeliveryId,
+    pub account_id: AccountId,
+    pub path: Path,
+    pub endpoint_id: WebhookEndpointId,
+    pub event_id: EventId,
+    pub event_type: EventType,
+}
+
+/// Queues events for endpoints, each once, all in one statement.
+pub async fn queue(tx: &mut Tx, deliveries: &[NewDelivery], now: Time) -> Result<()> {
     tx.query(sql!(
         "INSERT INTO deliveries (" delivery!() ")
-         VALUES ($1, $2, $3, $4, $5, $6, 'pending', $7, 0, $8, $9, $9)
+         SELECT value ->> 'id', value ->> 'account_id', value ->> 'path', value ->> 'endpoint_id',
+             value ->> 'event_id', value ->> 'event_type', 'pending', $2, 0, $3, $4, $4
+         FROM " sqlite("json_each($1)") pg("jsonb_array_elements($1) AS list (value)") " WHERE TRUE
          ON CONFLICT (endpoint_id, event_id) DO NOTHING"
     ))
-    .bind(DeliveryId::new())
-    .bind(endpoint.account_id)
-    .bind(&endpoint.path)
-    .bind(endpoint.id)
-    .bind(event.id)
-    .bind(event.event_type)
+    .bind(Json(deliveries))
     .bind(Time::EPOCH)
     .bind(Json(Vec::<Attempt>::new()))
     .bind(now)
@@ -136,16 +143,24 @@ pub async fn queue(tx: &mut Tx, endpoint: &WebhookEndpoint, event: &Event, now: 
     Ok(())
 }
 
-/// Gives the longest due delivery to a worker for the length of a lease.
-pub async fn claim(tx: &mut Tx, lease_seconds: i64, now: Time) -> Result<Option<Delivery>> {
+/// Gives the longest due delivery to a worker for the length of a lease; those of some endpoints are left out.
+pub async fn claim(
+    tx: &mut Tx,
+    lease_seconds: i64,
+    leave_out: &[WebhookEndpointId],
+    now: Time,
+) -> Result<Option<Delivery>> {
     tx.query(sql!(
         "UPDATE deliveries SET fence = fence + 1, due_at = " later("$1") ", updated_at = $2
-         WHERE id = (SELECT id FROM deliveries WHERE due_at <= " now "
+         WHERE id = (SELECT id FROM deliveries
+                     WHERE due_at <= " now " AND endpoint_id NOT IN (SELECT value FROM "
+                         sqlite("json_each($3)") pg("jsonb_array_elements_text($3) AS list (value)") ")
                      ORDER BY due_at, id LIMIT 1 " pg("FOR UPDATE SKIP LOCKED") ")
          RETURNING " delivery!()
     ))
     .bind(lease_seconds)
     .bind(now)
+    .bind(Json(leave_out))
     .optional()
     .await
 }
@@ -176,25 +191,44 @@ pub async fn record(
     Ok(changed == 1)
 }
 
-/// Notes since when an endpoint fails, or that it works, and whether it stays enabled.
-pub async fn set_health(
-    tx: &mut Tx,
-    id: WebhookEndpointId,
-    failing_since: Option<Time>,
-    status: EndpointStatus,
-    now: Time,
-) -> Result<()> {
+/// Notes that an endpoint fails, unless that is known.
+pub async fn set_failing(tx: &mut Tx, id: WebhookEndpointId, now: Time) -> Result<()> {
     tx.query(
-        "UPDATE webhook_endpoints SET failing_since = $2, status = $3, version = version + 1, updated_at = $4
-         WHERE id = $1",
+        "UPDATE webhook_endpoints SET failing_since = $2, version = version + 1, updated_at = $2
+         WHERE id = $1 AND failing_since IS NULL",
     )
     .bind(id)
-    .bind(failing_since)
-    .bind(status)
     .bind(now)
     .execute()
     .await?;
     Ok(())
+}
+
+/// Notes that an endpoint works, unless that is known.
+pub async fn set_working(tx: &mut Tx, id: WebhookEndpointId, now: Time) -> Result<()> {
+    tx.query(
+        "UPDATE webhook_endpoints SET failing_since = NULL, version = version + 1, updated_at = $2
+         WHERE id = $1 AND failing_since IS NOT NULL",
+    )
+    .bind(id)
+    .bind(now)
+    .execute()
+    .await?;
+    Ok(())
+}
+
+/// Takes an endpoint out of use; says whether it was in use.
+pub async fn disable(tx: &mut Tx, id: WebhookEndpointId, now: Time) -> Result<bool> {
+    let changed = tx
+        .query(
+            "UPDATE webhook_endpoints SET status = 'disabled', version = version + 1, updated_at = $2
+             WHERE id = $1 AND status = 'enabled'",
+        )
+        .bind(id)
+        .bind(now)
+        .execute()
+        .await?;
+    Ok(changed == 1)
 }
 
 /// A page of an endpoint's deliveries, the newest first.
