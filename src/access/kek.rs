@@ -54,7 +54,8 @@ pub fn load_or_create(path: &Path) -> io::Result<Kek> {
     load(path)
 }
 
-fn load(path: &Path) -> io::Result<Kek> {
+/// Reads the key that is in a file; the file must be readable by its owner alone.
+pub fn load(path: &Path) -> io::Result<Kek> {
     let file = File::open(path).map_err(|error| told(path, "cannot be read", error))?;
     let mode = file.metadata()?.permissions().mode();
     if mode & 0o077 != 0 {

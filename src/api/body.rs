@@ -9,7 +9,6 @@ use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
-use utoipa::openapi::OpenApi;
 use validator::{Validate, ValidationErrors, ValidationErrorsKind};
 
 use super::json;
@@ -29,8 +28,7 @@ pub struct Schemas(HashMap<String, Arc<jsonschema::Validator>>);
 
 impl Schemas {
     /// Reads them off the finished document.
-    pub fn of(document: &OpenApi) -> Self {
-        let document = serde_json::to_value(document).expect("the document serializes");
+    pub fn of(document: &Value) -> Self {
         let components = document["components"]["schemas"].as_object().cloned().unwrap_or_default();
         let validator = |name: &String| {
             let schema = json!({
@@ -64,7 +62,11 @@ fn fault(error: &jsonschema::ValidationError<'_>) -> Fault {
         Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
             let names: Vec<_> = unexpected.iter().map(|name| format!("{name:?}")).collect();
             let first = unexpected.first().map(String::as_str).unwrap_or_default();
-            Fault::at(format!("{pointer}/{first}"), "unknown_field", format!("not known here: {}", names.join(", ")))
+            Fault::at(
+                format!("{pointer}/{first}"),
+                "unknown_field",
+                format!("not known here: {}", names.join(", ")),
+            )
         }
         Kind::Required { property } => {
             let name = property.as_str().unwrap_or_default();
@@ -84,7 +86,8 @@ pub async fn read(request: &HttpRequest, mut stream: Payload) -> Result<web::Byt
         return Err(too_large());
     }
     while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|_| Problem::new(Code::MalformedRequest, "The body did not arrive whole."))?;
+        let chunk =
+            chunk.map_err(|_| Problem::new(Code::MalformedRequest, "The body did not arrive whole."))?;
         if bytes.len() + chunk.len() > MAX_BODY {
             return Err(too_large());
         }
@@ -102,15 +105,19 @@ pub fn value(request: &HttpRequest, bytes: &[u8]) -> Result<Option<Value>, Probl
     if bytes.is_empty() {
         return Ok(None);
     }
-    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind =
+        request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") {
         return Err(Problem::new(Code::UnsupportedMediaType, "Send the body as application/json."));
     }
     json::parse(bytes).map(Some).map_err(|fault| {
-        let place = Fault::at(fault.pointer.clone(), "invalid", format!("{fault}, about byte {}", fault.offset));
+        let place =
+            Fault::at(fault.pointer.clone(), "invalid", format!("{fault}, about byte {}", fault.offset));
         match fault.kind.is_malformed() {
-            true => Problem::new(Code::MalformedJson, format!("The body is {fault}.")).with_errors(vec![place]),
+            true => {
+                Problem::new(Code::MalformedJson, format!("The body is {fault}.")).with_errors(vec![place])
+            }
             false => invalid(vec![place]),
         }
     })
@@ -124,7 +131,11 @@ pub fn typed<T: Body>(schemas: &Schemas, value: Value) -> Result<T, Problem> {
     }
     let body: T = serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
-        let pointer = if path == "." { String::new() } else { format!("/{}", path.replace(['.', '['], "/").replace(']', "")) };
+        let pointer = if path == "." {
+            String::new()
+        } else {
+            format!("/{}", path.replace(['.', '['], "/").replace(']', ""))
+        };
         invalid(vec![Fault::at(pointer, "invalid", without_value(&error.into_inner().to_string()))])
     })?;
     match body.validate() {

@@ -126,7 +126,8 @@ impl<S> Caller<S> {
             None => (key.account_id, key.path.clone()),
             Some(named) => {
                 let not_there = || Problem::from(domain::Error::AccountNotFound);
-                let id: AccountId = named.to_str().ok().and_then(|text| text.parse().ok()).ok_or_else(not_there)?;
+                let id: AccountId =
+                    named.to_str().ok().and_then(|text| text.parse().ok()).ok_or_else(not_there)?;
                 let mut conn = self.state.db.read(Subtree::of(&key.path)).await?;
                 let account = store::accounts::accounts::find(&mut conn, id).await?.ok_or_else(not_there)?;
                 (account.id, account.path)
@@ -186,8 +187,11 @@ impl<S> Caller<S> {
     fn idempotency_key(&self) -> Result<Option<String>, Problem> {
         let lines = self.request.headers().get_all("idempotency-key").map(|line| line.as_bytes());
         idempotency::key(lines).map_err(|error| {
-            Problem::new(Code::IdempotencyKeyInvalid, format!("{error}."))
-                .with_errors(vec![Fault::header("Idempotency-Key", "invalid", error.to_string())])
+            Problem::new(Code::IdempotencyKeyInvalid, format!("{error}.")).with_errors(vec![Fault::header(
+                "Idempotency-Key",
+                "invalid",
+                error.to_string(),
+            )])
         })
     }
 
@@ -239,7 +243,8 @@ impl<S: Need> FromRequest for Caller<S> {
             }
             check_account(&credential, &request)?;
             let pattern = request.match_pattern().unwrap_or_default();
-            let route = state.routes.find(request.method(), &pattern).expect("every route is in the document");
+            let route =
+                state.routes.find(request.method(), &pattern).expect("every route is in the document");
             check_parameters(&route, &request)?;
             state.principals.used(credential.key.id, now);
             Ok(Self {
@@ -265,9 +270,14 @@ async fn authenticate(
     now: Time,
 ) -> Result<(Arc<Credential>, Arc<[Scope]>), Problem> {
     let Some(told) = request.headers().get(header::AUTHORIZATION) else {
-        return Err(challenge(state, Code::Unauthenticated, "Send a key or an access token: Authorization: Bearer …"));
+        return Err(challenge(
+            state,
+            Code::Unauthenticated,
+            "Send a key or an access token: Authorization: Bearer …",
+        ));
     };
-    let invalid = || challenge(state, Code::InvalidToken, "The credential is malformed, unknown, expired or revoked.");
+    let invalid =
+        || challenge(state, Code::InvalidToken, "The credential is malformed, unknown, expired or revoked.");
     let (scheme, token) = told.to_str().ok().and_then(|told| told.split_once(' ')).ok_or_else(invalid)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(invalid());
@@ -331,7 +341,9 @@ fn check_account(credential: &Credential, request: &HttpRequest) -> Result<(), P
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     match suspended && !reads {
         false => Ok(()),
-        true => Err(Problem::new(Code::AccountSuspended, "The account is suspended; its keys may read only.")),
+        true => {
+            Err(Problem::new(Code::AccountSuspended, "The account is suspended; its keys may read only."))
+        }
     }
 }
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use actix_web::http::Method;
 use serde_json::{Value, json};
 use utoipa::OpenApi;
-use utoipa::openapi::OpenApi as Document;
 use utoipa_actix_web::AppExt;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -55,12 +54,12 @@ pub fn routes(config: &mut ServiceConfig) {
 }
 
 /// The finished document.
-pub fn document() -> Document {
+pub fn document() -> Value {
     let (_, document) =
         actix_web::App::new().into_utoipa_app().openapi(Base::openapi()).configure(routes).split_for_parts();
     let mut document = serde_json::to_value(document).expect("the document serializes");
     finish(&mut document);
-    serde_json::from_value(document).expect("what is added is OpenAPI too")
+    document
 }
 
 /// What every operation has in common is said once, here.
@@ -75,7 +74,8 @@ fn finish(document: &mut Value) {
             if path.starts_with("/v1/") && operation["security"].is_array() {
                 let answer = &operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"];
                 let schema = answer.as_str().and_then(|reference| reference.rsplit('/').next());
-                let paged = schema.is_some_and(|name| schemas[name]["properties"].get("next_cursor").is_some());
+                let paged =
+                    schema.is_some_and(|name| schemas[name]["properties"].get("next_cursor").is_some());
                 complete(operation, method, path, paged);
             }
         }
@@ -249,8 +249,7 @@ pub struct Routes {
 }
 
 impl Routes {
-    pub fn of(document: &Document) -> Self {
-        let document = serde_json::to_value(document).expect("the document serializes");
+    pub fn of(document: &Value) -> Self {
         let mut known = HashMap::new();
         let mut methods = Vec::new();
         for (path, item) in document["paths"].as_object().into_iter().flatten() {
@@ -258,7 +257,7 @@ impl Routes {
             for (method, operation) in item.as_object().into_iter().flatten() {
                 let Ok(method) = Method::from_bytes(method.to_uppercase().as_bytes()) else { continue };
                 here.push(method.to_string());
-                known.insert((method.clone(), path.clone()), Arc::new(route(&document, &method, operation)));
+                known.insert((method.clone(), path.clone()), Arc::new(route(document, &method, operation)));
             }
             methods.push((path.clone(), here));
         }

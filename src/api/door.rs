@@ -60,9 +60,9 @@ where
     W: AsyncFnOnce(&mut Work, &Actor) -> domain::Result<Answer> + 'static,
 {
     let (state, wait, subject) = (entry.state.clone(), entry.wait, entry.actor.subtree());
-    let came = actix_web::rt::spawn(run(entry, work)).await.map_err(|_| {
-        Problem::new(Code::InternalError, "Nothing was changed. Our side has been told.")
-    })??;
+    let came = actix_web::rt::spawn(run(entry, work))
+        .await
+        .map_err(|_| Problem::new(Code::InternalError, "Nothing was changed. Our side has been told."))??;
     match (came.answer.operation_id, wait) {
         (Some(operation), Some(longest)) => {
             let answer = wait::until_ended(&state, subject, came.answer, operation, longest).await?;
@@ -86,9 +86,9 @@ where
         }
         Ok(came) => {
             work.tx.commit().await?;
-            entry.state.signals.recorded.notify_one();
+            (entry.state.signals.recorded)();
             if came.answer.operation_id.is_some() {
-                entry.state.signals.queued.notify_one();
+                (entry.state.signals.queued)();
             }
             if entry.route.touches_credentials {
                 entry.state.principals.forget();
@@ -136,7 +136,9 @@ where
 fn in_progress(error: sqlx::Error) -> Problem {
     let waited = error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03");
     match waited {
-        true => Problem::new(Code::IdempotencyInProgress, "The first request with this key has not ended yet."),
+        true => {
+            Problem::new(Code::IdempotencyInProgress, "The first request with this key has not ended yet.")
+        }
         false => error.into(),
     }
 }
@@ -162,7 +164,8 @@ impl Entry {
 
     fn replay(&self, slot: &Slot<'_>, mut reply: Reply, request: &str) -> Result<Came, Problem> {
         if reply.request != request {
-            let detail = "This Idempotency-Key was used for another request. Use a new key for each new request.";
+            let detail =
+                "This Idempotency-Key was used for another request. Use a new key for each new request.";
             return Err(Problem::new(Code::IdempotencyKeyReused, detail));
         }
         if reply.sealed {

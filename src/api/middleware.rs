@@ -1,14 +1,16 @@
 //! What surrounds every request: its identifier, the headers every answer has, the log line, the metrics.
 
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage};
+use actix_web::{Error, HttpMessage, web};
 
 use super::problem::{Code, Problem};
+use super::state::State;
 use crate::model::ids::RequestId;
 use crate::telemetry;
 
@@ -21,16 +23,16 @@ pub async fn around(
     let id = RequestId::new();
     request.extensions_mut().insert(id);
     let method = request.method().clone();
-    let http = request.request().clone();
-    let mut response = match next.call(request).await {
-        Ok(response) => response.map_into_boxed_body(),
-        Err(error) => ServiceResponse::new(http, error.error_response()),
-    };
+    let mut response = next.call(request).await?.map_into_boxed_body();
     if let Some(problem) = problem(&response) {
         let request = response.request().clone();
         response = ServiceResponse::new(request, problem.render(Some(id)));
     }
     let pattern = response.request().match_pattern();
+    let draining = response
+        .request()
+        .app_data::<web::Data<State>>()
+        .is_some_and(|state| state.draining.load(Ordering::Relaxed));
     let headers = response.headers_mut();
     let set = |headers: &mut header::HeaderMap, name: HeaderName, value: &'static str| {
         if !headers.contains_key(&name) {
@@ -42,6 +44,9 @@ pub async fn around(
     }
     set(headers, header::CACHE_CONTROL, "no-store");
     set(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    if draining {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     let status = response.status().as_u16();
     let route = pattern.as_deref().unwrap_or("none");
     telemetry::count_request(route, method.as_str(), status, begun.elapsed());

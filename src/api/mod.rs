@@ -1,7 +1,7 @@
 //! The HTTP edge: routes, what callers may send, what they are told.
 
 mod answer;
-mod body;
+pub mod body;
 mod caller;
 mod docs;
 mod document;
@@ -17,7 +17,7 @@ pub mod v1;
 mod wait;
 
 pub use docs::reference;
-pub use document::{document, routes};
+pub use document::{Routes, document, routes};
 pub use middleware::around;
 pub use problem::{Code, Problem};
 pub use state::{Keys, Signals, State, Tokens};

@@ -101,7 +101,8 @@ async fn oauth_token(request: HttpRequest, body: web::Bytes, state: web::Data<St
 }
 
 async fn grant(state: &State, request: &HttpRequest, body: &[u8]) -> Result<TokenAnswer, Refused> {
-    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind =
+        request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") || body.len() > MAX_FORM {
         return Err(bad("invalid_request", "Send a form: application/x-www-form-urlencoded."));
@@ -143,13 +144,19 @@ fn client(
     let Some(told) = request.headers().get(header::AUTHORIZATION) else {
         return match (id, secret) {
             (Some(id), Some(secret)) => Ok((key_id(id), secret.to_owned(), false)),
-            _ => Err(Refused(StatusCode::UNAUTHORIZED, "invalid_client", "The client did not authenticate.", false)),
+            _ => Err(Refused(
+                StatusCode::UNAUTHORIZED,
+                "invalid_client",
+                "The client did not authenticate.",
+                false,
+            )),
         };
     };
     if secret.is_some() {
         return Err(bad("invalid_request", "Authenticate once: with HTTP Basic or in the form."));
     }
-    let malformed = || Refused(StatusCode::UNAUTHORIZED, "invalid_client", "The header is no HTTP Basic.", true);
+    let malformed =
+        || Refused(StatusCode::UNAUTHORIZED, "invalid_client", "The header is no HTTP Basic.", true);
     let (scheme, text) = told.to_str().ok().and_then(|told| told.split_once(' ')).ok_or_else(malformed)?;
     let decoded = STANDARD.decode(text.trim()).ok().and_then(|text| String::from_utf8(text).ok());
     let decoded = decoded.filter(|_| scheme.eq_ignore_ascii_case("basic")).ok_or_else(malformed)?;
@@ -181,7 +188,9 @@ async fn authenticated(
 }
 
 fn granted(known: &Credential, asked: Option<&str>) -> Result<Vec<Scope>, Refused> {
-    let Some(asked) = asked.filter(|asked| !asked.trim().is_empty()) else { return Ok(known.key.scopes.0.clone()) };
+    let Some(asked) = asked.filter(|asked| !asked.trim().is_empty()) else {
+        return Ok(known.key.scopes.0.clone());
+    };
     let refuse = || bad("invalid_scope", "A scope is unknown, or the client does not have it.");
     let mut scopes = Vec::new();
     for name in asked.split_whitespace() {

@@ -76,7 +76,11 @@ impl Page {
     }
 
     /// Cuts the rows to the page and makes the cursor for the next one.
-    pub fn cut<R, T: Serialize>(&self, mut rows: Vec<R>, place: impl Fn(&R) -> T) -> (Vec<R>, Option<String>) {
+    pub fn cut<R, T: Serialize>(
+        &self,
+        mut rows: Vec<R>,
+        place: impl Fn(&R) -> T,
+    ) -> (Vec<R>, Option<String>) {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
         rows.truncate(limit);
@@ -116,6 +120,9 @@ impl Page {
 
 fn invalid() -> Problem {
     let detail = "The cursor was altered, is of another list or account, or is older than a day. Begin anew without it.";
-    Problem::new(Code::InvalidCursor, detail)
-        .with_errors(vec![Fault::parameter("cursor", "invalid", "not a cursor of this list")])
+    Problem::new(Code::InvalidCursor, detail).with_errors(vec![Fault::parameter(
+        "cursor",
+        "invalid",
+        "not a cursor of this list",
+    )])
 }

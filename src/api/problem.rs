@@ -5,7 +5,7 @@ use std::fmt;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::domain;
@@ -133,6 +133,25 @@ pub struct Problem {
     pub allow: Option<String>,
 }
 
+/// A problem as it is written.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: &'a str,
+    retryable: bool,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [Fault],
+    #[serde(flatten)]
+    more: &'a Map<String, Value>,
+    instance: String,
+    request_id: &'a str,
+    doc: &'a str,
+}
+
 impl Problem {
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Self {
@@ -159,23 +178,20 @@ impl Problem {
     /// The answer to the request that has this identifier.
     pub fn render(&self, request_id: Option<RequestId>) -> HttpResponse {
         let request_id = request_id.map(|id| id.to_string()).unwrap_or_default();
-        let mut body = json!({
-            "type": format!("/docs/errors/{}", self.code.as_str()),
-            "title": self.code.title(),
-            "status": self.code.status(),
-            "detail": self.detail,
-            "instance": format!("/requests/{request_id}"),
-            "code": self.code.as_str(),
-            "retryable": self.code.retryable(),
-            "request_id": request_id,
-            "doc": format!("/docs/errors/{}", self.code.as_str()),
-        });
-        if let Some(body) = body.as_object_mut() {
-            if !self.errors.is_empty() {
-                body.insert("errors".into(), json!(self.errors));
-            }
-            body.extend(self.more.clone());
-        }
+        let page = format!("/docs/errors/{}", self.code.as_str());
+        let body = Told {
+            kind: &page,
+            title: self.code.title(),
+            status: self.code.status(),
+            detail: &self.detail,
+            code: self.code.as_str(),
+            retryable: self.code.retryable(),
+            errors: &self.errors,
+            more: &self.more,
+            instance: format!("/requests/{request_id}"),
+            request_id: &request_id,
+            doc: &page,
+        };
         let mut answer = HttpResponse::build(self.status_code());
         answer.content_type("application/problem+json");
         if let Some(seconds) = self.retry_after {
@@ -187,7 +203,7 @@ impl Problem {
         if let Some(allow) = &self.allow {
             answer.insert_header((header::ALLOW, allow.clone()));
         }
-        answer.body(body.to_string())
+        answer.body(serde_json::to_string(&body).expect("problems serialize"))
     }
 }
 
@@ -215,7 +231,8 @@ impl From<domain::Error> for Problem {
             NotFound(_) => Problem::new(Code::NotFound, detail),
             AccountNotFound => Problem::new(Code::AccountNotFound, detail),
             Invalid(faults) => {
-                let errors = faults.into_iter().map(|fault| Fault::at(fault.pointer, fault.code, fault.detail));
+                let errors =
+                    faults.into_iter().map(|fault| Fault::at(fault.pointer, fault.code, fault.detail));
                 Problem::new(Code::ValidationFailed, detail).with_errors(errors.collect())
             }
             State { current, allowed, .. } => Problem::new(Code::StateConflict, detail)
@@ -227,7 +244,9 @@ impl From<domain::Error> for Problem {
             QuotaExceeded { violations, remedies } => Problem::new(Code::QuotaExceeded, detail)
                 .with("violations", violations)
                 .with("remedies", remedies),
-            ExternalIdConflict { id } => Problem::new(Code::ExternalIdConflict, detail).with("existing_id", id),
+            ExternalIdConflict { id } => {
+                Problem::new(Code::ExternalIdConflict, detail).with("existing_id", id)
+            }
             NameTaken { .. } => Problem::new(Code::NameTaken, detail),
             PreconditionFailed { current } => {
                 Problem::new(Code::PreconditionFailed, detail).with("etag", super::answer::etag(current))
@@ -247,6 +266,9 @@ impl From<domain::Error> for Problem {
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
         tracing::error!(%error, "the database failed");
-        Problem::new(Code::DependencyUnavailable, "The database did not answer. Nothing was changed, unless a retry with the same Idempotency-Key says otherwise.")
+        Problem::new(
+            Code::DependencyUnavailable,
+            "The database did not answer. Nothing was changed, unless a retry with the same Idempotency-Key says otherwise.",
+        )
     }
 }

@@ -1,10 +1,11 @@
 //! What handlers need from the program around them.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use moka::sync::Cache;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::broadcast;
 use zeroize::Zeroizing;
 
 use super::body::Schemas;
@@ -23,7 +24,7 @@ use crate::store::Db;
 /// How tokens are issued and told from others.
 pub struct Tokens {
     pub issuer: String,
-    pub signing: SigningKey,
+    pub signing: Arc<SigningKey>,
     pub verifier: Verifier,
     pub lifetime: Duration,
     /// Tokens whose signature was found right, by their SHA-256, until they expire.
@@ -39,11 +40,11 @@ pub struct Keys {
 /// What the parts of one process tell each other.
 #[derive(Clone)]
 pub struct Signals {
-    /// Something was queued for the workers.
-    pub queued: Arc<Notify>,
-    /// An event was recorded.
-    pub recorded: Arc<Notify>,
-    /// An operation ended in this process.
+    /// Says that something was queued for the workers.
+    pub queued: Arc<dyn Fn() + Send + Sync>,
+    /// Says that events were recorded.
+    pub recorded: Arc<dyn Fn() + Send + Sync>,
+    /// Where it is heard which operations end in this process.
     pub ended: broadcast::Sender<OperationId>,
 }
 
@@ -62,6 +63,8 @@ pub struct State {
     pub replies_kept: Duration,
     pub schemas: Schemas,
     pub routes: Routes,
+    /// Whether the server is about to stop, so that kept connections are given up.
+    pub draining: Arc<AtomicBool>,
     /// The OpenAPI document as it is served.
     pub document: bytes::Bytes,
 }

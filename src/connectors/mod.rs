@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::catalog::service_types::ServiceType;
-use crate::model::connector::{Connector, Descriptor};
+use crate::model::connector::{Connector, Descriptor, Register};
 
 pub mod files;
 pub mod mail;
@@ -40,6 +40,16 @@ impl Connectors {
             .filter(|known| known.service_types.contains(&service_type))
             .map(|known| known.name)
             .collect()
+    }
+}
+
+impl Register for Connectors {
+    fn get(&self, name: &str) -> Option<Arc<dyn Connector>> {
+        self.get(name)
+    }
+
+    fn descriptors(&self) -> Vec<Descriptor> {
+        self.descriptors()
     }
 }
 

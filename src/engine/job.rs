@@ -182,13 +182,7 @@ impl Job {
     }
 
     /// Writes the operation as it is to be; from then on that is what it is.
-    pub async fn write(
-        &mut self,
-        next: Operation,
-        again: f64,
-        at: usize,
-        done: Done,
-    ) -> Result<(), Halt> {
+    pub async fn write(&mut self, next: Operation, again: f64, at: usize, done: Done) -> Result<(), Halt> {
         let written = record::write(&self.engine, next, again, at, done).await?.ok_or(Halt::Lost)?;
         self.operation = written.operation;
         let soon = self.operation.status == OperationStatus::Queued && again == 0.0;

@@ -101,6 +101,11 @@ impl fmt::Debug for Engine {
 impl Engine {
     pub fn new(parts: Parts) -> Self {
         let (ended, _) = broadcast::channel(ENDINGS);
+        Self::telling(parts, ended)
+    }
+
+    /// An engine that tells of ends where others listen already.
+    pub fn telling(parts: Parts, ended: broadcast::Sender<OperationId>) -> Self {
         Self(Arc::new(Inner { parts, wake: Notify::new(), turn: Mutex::new(()), ended }))
     }
 

@@ -6,7 +6,9 @@ use serde::{Deserialize, Deserializer};
 use validator::ValidationError;
 
 /// An absent member is none, `null` is the wish to clear it.
-pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 

@@ -145,13 +145,8 @@ async fn servers_create(mut caller: Caller<need::ServersWrite>) -> Result<HttpRe
     let credentials =
         body.credentials.as_ref().map(|credentials| sealed(&caller.state.sealer, account, id, credentials));
     let connector = caller.state.connectors.get(&body.connector);
-    let registration = Registration {
-        id,
-        name: body.name,
-        connector: body.connector,
-        settings: body.settings,
-        credentials,
-    };
+    let registration =
+        Registration { id, name: body.name, connector: body.connector, settings: body.settings, credentials };
     caller
         .write(async move |work, actor| {
             let known = connector.as_ref().map(|connector| connector.descriptor());

@@ -203,7 +203,9 @@ async fn orders_get(mut caller: Caller<need::OrdersRead>) -> Result<HttpResponse
 #[post("/orders/{id}/cancel")]
 async fn orders_cancel(caller: Caller<need::OrdersCancel>) -> Result<HttpResponse, Problem> {
     let id = caller.id("order")?;
-    caller.write(async move |work, _| Ok(answer(orders::cancel(work, id).await?, StatusCode::OK, false))).await
+    caller
+        .write(async move |work, _| Ok(answer(orders::cancel(work, id).await?, StatusCode::OK, false)))
+        .await
 }
 
 /// Retry an order

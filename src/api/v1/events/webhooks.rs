@@ -54,7 +54,8 @@ struct NewWebhookEndpoint {
 fn check_url(guard: &Guard, url: &str) -> Result<(), Problem> {
     guard.check_url(url).map(drop).map_err(|refusal| {
         let fault = Fault::at("/url", "rejected", refusal.to_string());
-        Problem::new(Code::WebhookUrlRejected, "Webhooks cannot be sent to this address.").with_errors(vec![fault])
+        Problem::new(Code::WebhookUrlRejected, "Webhooks cannot be sent to this address.")
+            .with_errors(vec![fault])
     })
 }
 
@@ -91,12 +92,8 @@ async fn webhook_endpoints_create(mut caller: Caller<need::WebhooksWrite>) -> Re
     let id = WebhookEndpointId::new();
     let secret = Secret::generate().text();
     let (account, record) = (account.to_string(), id.to_string());
-    let context = Context {
-        table: "webhook_endpoints",
-        column: "secret",
-        account_id: &account,
-        record_id: &record,
-    };
+    let context =
+        Context { table: "webhook_endpoints", column: "secret", account_id: &account, record_id: &record };
     let registration = Registration {
         id,
         url: body.url,
@@ -108,9 +105,14 @@ async fn webhook_endpoints_create(mut caller: Caller<need::WebhooksWrite>) -> Re
         .write(async move |work, actor| {
             let endpoint = webhooks::register(work, actor, registration).await?;
             let version = endpoint.version;
-            let told =
-                CreatedWebhookEndpoint { endpoint: endpoint.into(), secret: secret.expose_secret().to_owned() };
-            Ok(Answer::made(true, format!("/v1/webhook_endpoints/{id}"), &told).version(version).about(id).secret())
+            let told = CreatedWebhookEndpoint {
+                endpoint: endpoint.into(),
+                secret: secret.expose_secret().to_owned(),
+            };
+            Ok(Answer::made(true, format!("/v1/webhook_endpoints/{id}"), &told)
+                .version(version)
+                .about(id)
+                .secret())
         })
         .await
 }

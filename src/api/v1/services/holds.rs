@@ -36,7 +36,12 @@ list!(HoldList, HoldView);
 struct Suspend {
     /// `payment`, `abuse`, `legal`, `administrative`, `voluntary` or `policy`, or one of them, a dot and a
     /// word of your own.
-    #[schema(min_length = 1, max_length = 64, pattern = "^[a-z]+(\\.[a-z0-9_]+)?$", example = "payment.card_failed")]
+    #[schema(
+        min_length = 1,
+        max_length = 64,
+        pattern = "^[a-z]+(\\.[a-z0-9_]+)?$",
+        example = "payment.card_failed"
+    )]
     reason_code: String,
     /// For people.
     #[schema(min_length = 1, max_length = 500, nullable = false, example = "Invoice 2026-1143 is overdue")]
@@ -61,7 +66,13 @@ fn suspend() -> Effect {
 #[serde(deny_unknown_fields)]
 struct Resume {
     /// All reasons that the key may lift holds for, if left out.
-    #[schema(min_length = 1, max_length = 64, pattern = "^[a-z]+(\\.[a-z0-9_]+)?$", nullable = false, example = "payment")]
+    #[schema(
+        min_length = 1,
+        max_length = 64,
+        pattern = "^[a-z]+(\\.[a-z0-9_]+)?$",
+        nullable = false,
+        example = "payment"
+    )]
     reason_code: Option<String>,
 }
 

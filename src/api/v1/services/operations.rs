@@ -16,10 +16,7 @@ use crate::model::{Path, Subtree};
 use crate::store;
 
 pub fn routes(v1: &mut ServiceConfig) {
-    v1.service(operations_list)
-        .service(operations_get)
-        .service(operations_retry)
-        .service(operations_cancel);
+    v1.service(operations_list).service(operations_get).service(operations_retry).service(operations_cancel);
 }
 
 list!(OperationList, OperationView);
@@ -89,7 +86,7 @@ async fn operations_retry(caller: Caller<need::OperationsWrite>) -> Result<HttpR
             Ok(Answer::ok(&OperationView::from(operation)).about(id))
         })
         .await;
-    signals.queued.notify_one();
+    (signals.queued)();
     answer
 }
 

@@ -89,7 +89,9 @@ async fn hash(password: Option<SecretString>) -> Result<Option<String>, Problem>
     let Some(password) = password else { return Ok(None) };
     match passwords::hash(password).await {
         Some(hash) => Ok(Some(hash)),
-        None => Err(Problem::new(Code::InternalError, "The password could not be hashed. Nothing was changed.")),
+        None => {
+            Err(Problem::new(Code::InternalError, "The password could not be hashed. Nothing was changed."))
+        }
     }
 }
 
@@ -287,7 +289,9 @@ async fn resources_set_password(mut caller: Caller<need::ResourcesWrite>) -> Res
     let (body, expected): (NewPassword, _) = (caller.json().await?, caller.if_match()?);
     if body.password.expose_secret().len() > passwords::MAX_BYTES {
         let fault = Fault::at("/password", "too_long", format!("has at most {} bytes", passwords::MAX_BYTES));
-        return Err(Problem::new(Code::ValidationFailed, "The password is too long.").with_errors(vec![fault]));
+        return Err(
+            Problem::new(Code::ValidationFailed, "The password is too long.").with_errors(vec![fault])
+        );
     }
     let id = caller.id("resource")?;
     let password_hash = hash(Some(body.password)).await?;

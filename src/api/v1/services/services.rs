@@ -28,7 +28,8 @@ list!(ServiceList, ServiceView);
 async fn services_list(mut caller: Caller<need::ServicesRead>) -> Result<HttpResponse, Problem> {
     let page = caller.page()?;
     let after: Option<(Path, ServiceId)> = page.after()?;
-    let rows = store::services::services::page(&mut caller.read().await?, after.as_ref(), page.rows()).await?;
+    let rows =
+        store::services::services::page(&mut caller.read().await?, after.as_ref(), page.rows()).await?;
     let (rows, next) = page.cut(rows, |service| (service.path.clone(), service.id));
     Ok(ServiceList::answer(rows.into_iter().map(ServiceView::from).collect(), next))
 }
@@ -47,7 +48,9 @@ async fn services_get(mut caller: Caller<need::ServicesRead>) -> Result<HttpResp
     let id = caller.id("service")?;
     let found = store::services::services::find(&mut caller.read().await?, id).await?;
     let service = found.ok_or(Error::NotFound("service"))?;
-    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(service.version))).json(ServiceView::from(service)))
+    Ok(HttpResponse::Ok()
+        .insert_header((header::ETAG, etag(service.version)))
+        .json(ServiceView::from(service)))
 }
 
 /// Show how to connect
