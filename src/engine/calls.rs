@@ -90,9 +90,7 @@ async fn send(prepared: &Prepared) -> Result<Observed, Fault> {
         Call::RemoveService(goal) => connector.remove_service(target, goal).await.map(nothing),
         Call::EnsureResource(goal) => connector.ensure_resource(target, goal).await,
         Call::RemoveResource(goal) => connector.remove_resource(target, goal).await.map(nothing),
-        Call::SetAccess(goal, resources) => {
-            connector.set_access(target, goal, resources).await.map(nothing)
-        }
+        Call::SetAccess(goal, resources) => connector.set_access(target, goal, resources).await.map(nothing),
         Call::Test => connector.test(target).await,
     }
 }

@@ -137,8 +137,7 @@ impl<'a> Reader<'a> {
         }
         let present = store::services::resources::present(&mut self.conn, service.id).await?;
         let goal = service_goal(&service);
-        let resources =
-            present.into_iter().map(|resource| resource_goal(resource, goal.clone())).collect();
+        let resources = present.into_iter().map(|resource| resource_goal(resource, goal.clone())).collect();
         self.prepared(service.server_id, Call::SetAccess(goal, resources)).await
     }
 
@@ -193,10 +192,5 @@ fn service_goal(service: &Service) -> ServiceGoal {
 }
 
 fn resource_goal(resource: Resource, service: ServiceGoal) -> ResourceGoal {
-    ResourceGoal {
-        id: resource.id,
-        service,
-        spec: resource.spec.0,
-        password_hash: resource.password_hash,
-    }
+    ResourceGoal { id: resource.id, service, spec: resource.spec.0, password_hash: resource.password_hash }
 }

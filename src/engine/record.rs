@@ -40,9 +40,7 @@ pub struct Written {
 }
 
 /// Runs a unit of work to its end, whatever becomes of the one who waits for it.
-pub async fn unit<T: Send + 'static>(
-    work: impl Future<Output = Result<T>> + Send + 'static,
-) -> Result<T> {
+pub async fn unit<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
     match tokio::spawn(work.instrument(Span::current())).await {
         Ok(result) => result,
         Err(stopped) if stopped.is_panic() => resume_unwind(stopped.into_panic()),

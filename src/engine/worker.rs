@@ -158,8 +158,7 @@ async fn beat(engine: &Engine, operation: &Operation) -> Result<bool> {
     let parts = engine.parts();
     let lease = parts.settings.lease_seconds();
     let mut tx = parts.db.write(Subtree::everything()).await?;
-    let held =
-        store::services::operations::heartbeat(&mut tx, operation.id, operation.fence, lease).await?;
+    let held = store::services::operations::heartbeat(&mut tx, operation.id, operation.fence, lease).await?;
     tx.commit().await?;
     Ok(held)
 }

@@ -1,7 +1,9 @@
 //! What comes next in an operation, by the state of its steps alone: whoever takes it up, after whatever
 //! crash, decides the same.
 
-use crate::model::services::operations::{Operation, OperationKind, OperationStatus, Outcome, Step, StepStatus};
+use crate::model::services::operations::{
+    Operation, OperationKind, OperationStatus, Outcome, Step, StepStatus,
+};
 
 /// The code of an error that says that the name belongs to somebody else on the server.
 pub const NAME_TAKEN: &str = "name_taken";

@@ -125,11 +125,8 @@ pub async fn set_applied_access(tx: &mut Tx, id: ServiceId, access: Access, now:
 /// Keeps everybody else from changing the service until the transaction ends: what is read of it and of its
 /// holds afterwards stands against what was committed before.
 pub async fn lock(tx: &mut Tx, id: ServiceId) -> Result<()> {
-    let _: Option<(ServiceId,)> = tx
-        .query(sql!("SELECT id FROM services WHERE id = $1 " pg("FOR UPDATE")))
-        .bind(id)
-        .optional()
-        .await?;
+    let _: Option<(ServiceId,)> =
+        tx.query(sql!("SELECT id FROM services WHERE id = $1 " pg("FOR UPDATE"))).bind(id).optional().await?;
     Ok(())
 }
 
