@@ -15,7 +15,6 @@ use tenantry::domain::commerce::orders;
 use tenantry::domain::services::holds::{self, On};
 use tenantry::domain::services::{operations, resources};
 use tenantry::engine::Settings;
-use tenantry::model::Subtree;
 use tenantry::model::accounts::accounts::AccountType;
 use tenantry::model::commerce::orders::{ItemStatus, Order, OrderStatus};
 use tenantry::model::commerce::subscriptions::SubscriptionStatus;
@@ -26,6 +25,7 @@ use tenantry::model::services::operations::{OperationStatus, Outcome, StepStatus
 use tenantry::model::services::resources::ResourceLifecycle;
 use tenantry::model::services::services::{Lifecycle, Service};
 use tenantry::model::services::{Access, Effect};
+use tenantry::model::{Subtree, Time};
 use tenantry::store::{self, Db};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -566,7 +566,7 @@ on_both_engines! {
         until("the call is on its way", async || recording.count(Method::EnsureService) == 1).await;
         let mut tx = db.write(Subtree::everything()).await.unwrap();
         tx.query("UPDATE operations SET fence = fence + 1, status = 'queued', due_at = $1")
-            .bind(tenantry::model::Time::EPOCH)
+            .bind(Time::EPOCH)
             .execute()
             .await
             .unwrap();
@@ -574,6 +574,29 @@ on_both_engines! {
         let operation = world.ended(id).await;
         assert_eq!((operation.status, operation.fence), (OperationStatus::Succeeded, 3));
         assert_eq!(recording.count(Method::EnsureService), 2);
+        engine.stop().await;
+    }
+
+    async fn a_worker_whose_operation_another_one_took_cannot_write_any_more(db: Db) {
+        let (world, recording) = begin(&db).await;
+        recording.play(Method::EnsureService, 1, Trick::Pause(Duration::from_millis(300)));
+        recording.play(Method::EnsureService, 2, Trick::Pause(Duration::from_millis(1200)));
+        let order = world.order(&world.tenant, Vec::new()).await;
+        let id = order.operation_id.unwrap();
+        // So long a lease that the first worker does not notice before its call has ended.
+        let patient = Settings { lease: Duration::from_secs(600), ..settings() };
+        let engine = Running::with(&world, &recording, patient);
+        until("the call is on its way", async || recording.count(Method::EnsureService) == 1).await;
+        let mut tx = db.write(Subtree::everything()).await.unwrap();
+        tx.query("UPDATE operations SET status = 'queued', due_at = $1").bind(Time::EPOCH).execute().await.unwrap();
+        tx.commit().await.unwrap();
+        until("another one has it", async || recording.count(Method::EnsureService) == 2).await;
+        until("the first call has ended", async || !recording.services().is_empty()).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let operation = world.operation(id).await;
+        assert_eq!((operation.status, operation.fence), (OperationStatus::Running, 2));
+        assert_eq!(operation.steps[0].status, StepStatus::Pending);
+        assert_eq!(world.ended(id).await.status, OperationStatus::Succeeded);
         engine.stop().await;
     }
 
