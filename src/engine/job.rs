@@ -102,9 +102,12 @@ impl Job {
     async fn not_done(&mut self, mut next: Operation, at: usize, trouble: Trouble) -> Result<(), Halt> {
         let now = self.engine.parts().clock.now();
         let kind = next.kind;
+        if kind == OperationKind::ServerTest {
+            return self.test_failed(next, at, trouble).await;
+        }
         let step = &mut next.steps.0[at];
         step.error = Some(trouble.error.clone());
-        let transient = trouble.kind == Kind::Transient && kind != OperationKind::ServerTest;
+        let transient = trouble.kind == Kind::Transient;
         if transient && !backoff::exhausted(step, now) {
             step.status = StepStatus::Pending;
             return self.wait(next, at, trouble).await;
@@ -123,6 +126,17 @@ impl Job {
         } else {
             workflow::end_if_over(&mut next);
         }
+        self.write(next, 0.0, at, Done::Nothing).await
+    }
+
+    /// How a server stands is told at once: nobody waits for it to stand otherwise.
+    async fn test_failed(&mut self, mut next: Operation, at: usize, trouble: Trouble) -> Result<(), Halt> {
+        let step = &mut next.steps.0[at];
+        step.status = StepStatus::Failed;
+        step.error = Some(trouble.error.clone());
+        step.finished_at = Some(self.engine.parts().clock.now());
+        next.status = OperationStatus::Failed;
+        next.error = Some(sqlx::types::Json(trouble.error));
         self.write(next, 0.0, at, Done::Nothing).await
     }
 
