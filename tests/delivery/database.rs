@@ -78,7 +78,6 @@ impl Database {
 macro_rules! on_both_engines {
     ($($(#[$attribute:meta])* async fn $name:ident($world:ident: &World) $body:block)+) => {$(
         mod $name {
-            #[allow(unused_imports, reason = "what one test of a file needs another may not")]
             use super::*;
 
             async fn test($world: &World) $body
