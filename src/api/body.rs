@@ -50,7 +50,58 @@ impl Schemas {
 
     fn check(&self, name: &str, value: &Value) -> Vec<Fault> {
         let Some(validator) = self.0.get(name) else { return Vec::new() };
-        validator.iter_errors(value).take(MAX_FAULTS).map(|error| fault(&error)).collect()
+        let mut faults = Vec::new();
+        for error in validator.iter_errors(value) {
+            collect_schema(&error, &mut faults);
+        }
+        faults.truncate(MAX_FAULTS);
+        faults
+    }
+}
+
+/// The faults behind an error. Where none of several variants fits, those of the one that was meant: the
+/// variant whose own member (`type`, `action`) was sent, or else the one that comes nearest.
+fn collect_schema(error: &jsonschema::ValidationError<'_>, faults: &mut Vec<Fault>) {
+    use jsonschema::error::ValidationErrorKind as Kind;
+    let (Kind::OneOfNotValid { context } | Kind::AnyOf { context }) = error.kind() else {
+        return faults.push(fault(error));
+    };
+    let told_apart = |error: &jsonschema::ValidationError<'_>| {
+        let at = error.instance_path().to_string();
+        let tag = at.ends_with("/type") || at.ends_with("/action");
+        (tag && matches!(error.kind(), Kind::Enum { .. })) || is_null(error)
+    };
+    let meant =
+        context.iter().filter(|errors| !errors.iter().any(told_apart)).min_by_key(|errors| errors.len());
+    match meant {
+        Some(errors) => errors.iter().for_each(|error| collect_schema(error, faults)),
+        None => faults.push(untold(error, context)),
+    }
+}
+
+/// Whether all that an error says is that the value is not `null`.
+fn is_null(error: &jsonschema::ValidationError<'_>) -> bool {
+    use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
+    matches!(error.kind(), Kind::Type { kind: TypeKind::Single(jsonschema::JsonType::Null) })
+}
+
+/// The member that tells the variants apart has none of their values.
+fn untold(
+    error: &jsonschema::ValidationError<'_>,
+    context: &[Vec<jsonschema::ValidationError<'static>>],
+) -> Fault {
+    use jsonschema::error::ValidationErrorKind as Kind;
+    let mut known = Vec::new();
+    let mut at = error.instance_path().to_string();
+    for error in context.iter().flatten() {
+        if let Kind::Enum { options } = error.kind() {
+            at = error.instance_path().to_string();
+            known.extend(options.as_array().into_iter().flatten().filter_map(|option| option.as_str()));
+        }
+    }
+    match known.is_empty() {
+        true => Fault::at(at, "invalid", "has none of the shapes that are known here"),
+        false => Fault::at(at, "not_allowed", format!("must be one of {}", known.join(", "))),
     }
 }
 

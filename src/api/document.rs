@@ -59,6 +59,7 @@ pub fn document() -> Value {
         actix_web::App::new().into_utoipa_app().openapi(Base::openapi()).configure(routes).split_for_parts();
     let mut document = serde_json::to_value(document).expect("the document serializes");
     finish(&mut document);
+    super::unions::shape(&mut document);
     document
 }
 

@@ -13,6 +13,7 @@ mod oauth;
 mod page;
 mod problem;
 mod state;
+mod unions;
 pub mod v1;
 mod wait;
 

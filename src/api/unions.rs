@@ -1,0 +1,133 @@
+//! Unions as integrators need them in the document: each variant a schema with a name of its own, told apart
+//! by one member, closed where callers write it.
+
+use serde_json::{Map, Value, json};
+
+use crate::model::services::specs::ResourceType;
+
+/// Gives the document's unions their shape.
+pub fn shape(document: &mut Value) {
+    let Some(schemas) = document["components"]["schemas"].as_object_mut() else { return };
+    resources(schemas);
+    order_items(schemas);
+    schemas.remove("ResourceSpec");
+    for schema in schemas.values_mut() {
+        tidy(schema);
+    }
+}
+
+/// The name that a type's variants have in the document.
+fn title(resource_type: ResourceType) -> &'static str {
+    match resource_type {
+        ResourceType::Domain => "Domain",
+        ResourceType::Mailbox => "Mailbox",
+        ResourceType::Zone => "Zone",
+        ResourceType::Site => "Site",
+    }
+}
+
+/// New resources and resources, one schema for each type.
+fn resources(schemas: &mut Map<String, Value>) {
+    let asked = members(&schemas["NewResource"]);
+    let told = members(&schemas["Resource"]);
+    let password = json!({
+        "type": "string",
+        "format": "password",
+        "minLength": 8,
+        "maxLength": 72,
+        "writeOnly": true,
+        "description": "Kept as a hash only and never read back. Without one every login is refused until it is set.",
+    });
+    let (mut new, mut seen) = (Vec::new(), Vec::new());
+    for resource_type in ResourceType::ALL {
+        let name = title(*resource_type);
+        let spec = json!({"$ref": format!("#/components/schemas/{name}Spec")});
+        let kind = json!({"type": "string", "enum": [resource_type.as_str()]});
+        let mut properties = Map::new();
+        properties.insert("type".into(), kind.clone());
+        properties.insert("spec".into(), spec.clone());
+        if resource_type.has_password() {
+            properties.insert("password".into(), password.clone());
+        }
+        properties.extend(asked.properties.clone());
+        let variant = json!({
+            "type": "object",
+            "required": ["type", "spec"],
+            "properties": properties,
+            "additionalProperties": false,
+        });
+        schemas.insert(format!("New{name}"), variant);
+        new.push((resource_type.as_str(), format!("New{name}")));
+
+        let mut properties = told.properties.clone();
+        properties.insert("type".into(), kind);
+        properties.insert("spec".into(), spec);
+        let mut required = told.required.clone();
+        required.extend([json!("type"), json!("spec")]);
+        let variant = json!({"type": "object", "required": required, "properties": properties});
+        schemas.insert(format!("{name}Resource"), variant);
+        seen.push((resource_type.as_str(), format!("{name}Resource")));
+    }
+    union(schemas, "NewResource", "type", &new);
+    union(schemas, "Resource", "type", &seen);
+}
+
+/// What an item of an order can be.
+fn order_items(schemas: &mut Map<String, Value>) {
+    let variants = [("add", "AddItem"), ("change", "ChangeItem")];
+    for (action, name) in variants {
+        let schema = &mut schemas[name];
+        schema["properties"]["action"] = json!({"type": "string", "enum": [action]});
+        schema["additionalProperties"] = json!(false);
+        match schema["required"].as_array_mut() {
+            Some(required) => required.push(json!("action")),
+            None => schema["required"] = json!(["action"]),
+        }
+    }
+    let named: Vec<_> = variants.iter().map(|(action, name)| (*action, (*name).to_owned())).collect();
+    union(schemas, "NewOrderItem", "action", &named);
+}
+
+/// The members that a flattened schema has beside its union.
+struct Members {
+    properties: Map<String, Value>,
+    required: Vec<Value>,
+}
+
+fn members(schema: &Value) -> Members {
+    let own =
+        schema["allOf"].as_array().and_then(|parts| parts.iter().find(|part| part["properties"].is_object()));
+    let own = own.unwrap_or(schema);
+    Members {
+        properties: own["properties"].as_object().cloned().unwrap_or_default(),
+        required: own["required"].as_array().cloned().unwrap_or_default(),
+    }
+}
+
+fn union(schemas: &mut Map<String, Value>, name: &str, member: &str, variants: &[(&str, String)]) {
+    let reference = |name: &String| format!("#/components/schemas/{name}");
+    let mapping: Map<String, Value> =
+        variants.iter().map(|(value, name)| ((*value).to_owned(), json!(reference(name)))).collect();
+    let references: Vec<_> = variants.iter().map(|(_, name)| json!({"$ref": reference(name)})).collect();
+    let description = schemas.get(name).map(|schema| schema["description"].clone()).unwrap_or_default();
+    let union = json!({
+        "description": description,
+        "oneOf": references,
+        "discriminator": {"propertyName": member, "mapping": mapping},
+    });
+    schemas.insert(name.to_owned(), union);
+}
+
+/// Takes out what says nothing: that the names of an object's members are texts.
+fn tidy(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            if members.get("propertyNames").is_some_and(|names| *names == json!({"type": "string"})) {
+                members.remove("propertyNames");
+            }
+            members.values_mut().for_each(tidy);
+        }
+        Value::Array(items) => items.iter_mut().for_each(tidy),
+        _ => {}
+    }
+}
