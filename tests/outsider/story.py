@@ -1,0 +1,365 @@
+#!/usr/bin/env python3
+"""An outsider repeats the story of the README against `tenantry serve` and real mail servers.
+
+It knows README.md, docs/ and openapi/v1.json, and has curl and Python's standard library. It starts Dovecot
+and Postfix by backends/start (as root) and the program named in TENANTRY_BIN, target/debug/tenantry by default,
+all in a temporary folder and on free loopback ports, and stops them at the end.
+"""
+
+import imaplib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+from world import DOVEADM_KEY, KEK, Backends, Caller, Customer, Different, Document, Product, eventually, send
+
+DOMAIN = "acme.example"
+ALICE, BOB = f"alice@{DOMAIN}", f"bob@{DOMAIN}"
+ALICES, BOBS, NEW = "correct-horse-1", "battery-staple-2", "another-horse-3"
+# What the feed of the reseller says, in this order; operations end beside it.
+TOLD = """
+    account.created key.created key.created account.created
+    order.created service.provisioned service.provisioned
+    resource.created resource.created resource.created subscription.activated order.completed
+    order.created subscription.quantity_changed order.completed resource.created
+    hold.placed service.suspended service.suspended hold.placed hold.released
+    hold.released service.resumed service.resumed
+    resource.updated resource.deleted
+""".split()
+
+
+def expect(true, otherwise):
+    if not true:
+        raise Different(otherwise)
+
+
+def expect_status(answer, *statuses):
+    expect(answer.status in statuses, f"{' or '.join(map(str, statuses))} was due, not {answer.status}: {answer.text}")
+    return answer
+
+
+class Story:
+    """The steps, in order; each asserts, and returns one sentence on what was seen."""
+
+    def __init__(self, folder):
+        self.backends = Backends(folder / "backends")
+        self.product = Product(folder / "product")
+        self.document = Document()
+        self.files = folder / "files"
+        self.alice = Customer(self.backends, ALICE, ALICES)
+        self.bob = Customer(self.backends, BOB, BOBS)
+        self.session = None
+        self.secrets = {"doveadm's key": DOVEADM_KEY, "the key-encryption key": KEK, "Alice's password": ALICES,
+                        "Bob's password": BOBS, "Alice's new password": NEW}
+
+    def caller(self, name, secret):
+        self.secrets[f"the key of {name}"] = secret
+        return Caller(name, self.product.address, secret, self.document)
+
+    def servers_start(self):
+        self.backends.run("start")
+        expect("OK" in imaplib.IMAP4("127.0.0.1", self.backends.imap).welcome.decode(), "Dovecot does not greet")
+        return "Dovecot and Postfix run and know nobody yet."
+
+    def operator_gets_the_first_key(self):
+        code, secret, said = self.product.run("key", "create", "--bundle", "operator_admin", "--name", "First key")
+        expect(code == 0 and secret.startswith("tnk_live_"), f"`key create` ended with {code}: {said}")
+        self.product.serve()
+        self.operator = self.caller("Operator", secret.strip())
+        me = expect_status(self.operator.get("/v1/me"), 200)
+        expect(me["account"]["type"] == "operator", f"the key is not the operator's: {me.text}")
+        return "`key create` printed one key, `serve` took it, and it is the operator's."
+
+    def operator_registers_servers(self):
+        mail = expect_status(self.operator.post("/v1/servers", self.backends.server()), 201)
+        expect(mail["has_credentials"] and DOVEADM_KEY not in mail.text, f"the credentials come back: {mail.text}")
+        dns = {"name": "dns1", "connector": "files",
+               "settings": {"root": str(self.files), "ns": ["ns1.hosting.test", "ns2.hosting.test"]}}
+        dns = expect_status(self.operator.post("/v1/servers", dns), 201)
+        for server in (mail, dns):
+            test = expect_status(self.operator.post(f"/v1/servers/{server['id']}/test", wait=25), 200)
+            expect(test["operation"]["status"] == "succeeded", f"the test of {server['name']} failed: {test.text}")
+        self.mail_id, self.dns_id = mail["id"], dns["id"]
+        return "A mail server and a folder for zones are registered, and both passed their test."
+
+    def operator_makes_a_plan(self):
+        placement = [{"service_type": "mail", "server_id": self.mail_id}, {"service_type": "dns", "server_id": self.dns_id}]
+        placed = expect_status(self.operator.post("/v1/virtual_servers", {"name": "Shared", "placement": placement}), 201)
+        quotas = [{"key": "mail.domains", "included": 1}, {"key": "mail.mailboxes", "per_unit": 1},
+                  {"key": "mail.storage_mb", "per_unit": 50}, {"key": "dns.zones", "included": 1},
+                  {"key": "dns.records", "included": 20}]
+        terms = {"virtual_server_id": placed["id"], "services": [{"type": "mail"}, {"type": "dns"}], "quotas": quotas}
+        plan = self.operator.post("/v1/plans", {"code": "hosted-mail", "name": "Hosted mail", "terms": terms})
+        expect(expect_status(plan, 201)["status"] == "active", f"the plan is not on sale: {plan.text}")
+        return "The plan hosted-mail is on sale: one mailbox of 50 MB for each unit, a domain and its zone."
+
+    def operator_opens_resellers(self):
+        keys = []
+        for name in ("Nordic Hosting", "Rival Hosting"):
+            reseller = expect_status(self.operator.post("/v1/accounts", {"type": "reseller", "name": name}), 201)
+            for bundle in ("crm", "billing_system"):
+                key = {"account_id": reseller["id"], "name": bundle, "bundle": bundle}
+                keys.append(expect_status(self.operator.post("/v1/keys", key), 201)["secret"])
+        self.crm, self.billing = self.caller("CRM", keys[0]), self.caller("Billing", keys[1])
+        self.rival = self.caller("Rival", keys[2])
+        return "Two resellers have accounts, and each a key for its CRM and one for its billing."
+
+    def crm_orders(self):
+        tenant = expect_status(self.crm.post("/v1/accounts", {"type": "tenant", "name": "Acme GmbH"}), 201)
+        self.order = {"account_id": tenant["id"], "items": [{"action": "add", "plan": "hosted-mail", "resources": [
+            {"type": "domain", "spec": {"name": DOMAIN}},
+            {"type": "zone", "spec": {"name": DOMAIN, "records": [{"name": "www", "type": "A", "data": "192.0.2.10"}]}},
+            {"type": "mailbox", "spec": {"address": ALICE, "quota_mb": 50}, "password": ALICES},
+        ]}]}
+        order = expect_status(self.crm.post("/v1/orders", self.order, key="order-1", wait=25), 201)
+        expect(order["status"] == "completed", f"the order is not completed: {order.text}")
+        item = order["items"][0]
+        self.order_id, self.subscription, self.domain_id = order["id"], item["subscription_id"], item["resource_ids"][0]
+        listed = expect_status(self.crm.get("/v1/services"), 200)["data"]
+        self.mail = next(service["id"] for service in listed if service["type"] == "mail")
+        listed = expect_status(self.crm.get(f"/v1/services/{self.mail}/resources"), 200)["data"]
+        self.alice_id = next(resource["id"] for resource in listed if resource["type"] == "mailbox")
+        expect(ALICES not in str(listed) + order.text, "the password comes back")
+        return "An order with a domain, its zone and Alice's mailbox was completed while curl waited."
+
+    def crm_sends_it_again(self):
+        again = expect_status(self.crm.post("/v1/orders", self.order, key="order-1", wait=25), 200, 201)
+        expect(again["id"] == self.order_id, f"another order was placed: {again.text}")
+        expect(again.headers.get("idempotency-replayed") == "true", f"it is not told as replayed: {again.headers}")
+        expect(len(self.crm.get("/v1/orders")["data"]) == 1, "there are two orders")
+        return "The same call again was answered as replayed with the same order, and there is one order."
+
+    def rival_sees_nothing(self):
+        for path in (f"/v1/orders/{self.order_id}", f"/v1/resources/{self.alice_id}"):
+            expect_status(self.rival.get(path), 404)
+        expect(self.rival.get("/v1/services")["data"] == [], "the rival sees services")
+        return "The other reseller's key finds neither the order nor the mailbox."
+
+    def customer_is_told_how_to_connect(self):
+        told = expect_status(self.crm.get(f"/v1/services/{self.mail}/connection"), 200)
+        imap = next(endpoint for endpoint in told["endpoints"] if endpoint["protocol"] == "imap")
+        expect((imap["port"], imap["username"]) == (self.backends.imap, ALICE), f"another mailbox is told: {imap}")
+        expect({"name": f"{DOMAIN}.", "type": "MX", "data": "10 mx.hosting.test."} in told["dns_records"], told.text)
+        return "The connection names the real IMAP port, Alice's name and the MX record."
+
+    def zone_is_written(self):
+        expect(self.served() == [f"www.{DOMAIN}. 3600 IN A 192.0.2.10"], f"the zone serves {self.served()}")
+        return "The zone file has www with its address."
+
+    def served(self):
+        """What the zone's file has beside SOA and NS."""
+        lines = (self.files / "dns/zones" / f"{DOMAIN}.zone").read_text().splitlines()
+        return [line for line in lines if not line.startswith(";") and " SOA " not in line and " NS " not in line]
+
+    def mail_arrives(self):
+        refused = send(self.backends, ALICE, "Welcome")
+        expect(refused is None, f"Postfix refused it: {refused}")
+        eventually("the message arrives", lambda: self.alice.subjects() or None)
+        expect(self.alice.subjects() == ["Welcome"], f"the inbox has {self.alice.subjects()}")
+        return "A message sent by SMTP is the one message in the inbox that Alice opens by IMAP."
+
+    def wrong_password_is_refused(self):
+        said = self.alice.refusal("wrong-horse-1")
+        expect("AUTHENTICATIONFAILED" in said, f"another reason is told: {said}")
+        return f"A wrong password is refused: {said}"
+
+    def second_mailbox_needs_room(self):
+        mailbox = {"type": "mailbox", "spec": {"address": BOB, "quota_mb": 25}, "password": BOBS}
+        path = f"/v1/services/{self.mail}/resources"
+        full = expect_status(self.crm.post(path, mailbox, wait=25), 409)
+        expect(full["code"] == "quota_exceeded", f"another problem is told: {full.text}")
+        expect("mail.mailboxes" in [short["key"] for short in full["violations"]], f"no mailboxes: {full.text}")
+        expect(full["remedies"], f"no remedy is told: {full.text}")
+        remedy = full["remedies"][0]
+        expect_status(self.crm.call(remedy["method"], remedy["path"], remedy["body"], wait=25), 200, 201)
+        expect_status(self.crm.post(path, mailbox, wait=25), 200, 201)
+        expect(self.bob.subjects() == [], "Bob's new mailbox is not empty")
+        return f"A second mailbox was refused for want of quota; after the remedy ({remedy['title']}) Bob logs in."
+
+    def billing_suspends(self):
+        self.session = self.alice.open()
+        hold = {"reason_code": "payment.overdue", "reason": "Invoice 4711 is overdue"}
+        outcome = expect_status(self.billing.post(f"/v1/subscriptions/{self.subscription}/suspend", hold, wait=25), 200)
+        expect((outcome["changed"], outcome["access"]) == (True, "suspended"), f"it is not suspended: {outcome.text}")
+        said = self.alice.refusal()
+        expect("[CONTACTADMIN] Account suspended" in said, f"another reason is told: {said}")
+        return f"Billing suspended for payment, and the login is refused: {said}"
+
+    def open_session_has_ended(self):
+        session, self.session = self.session, None
+        try:
+            session.noop()
+        except (imaplib.IMAP4.abort, OSError):
+            return "The IMAP session that was open has ended."
+        raise Different("the IMAP session goes on while suspended")
+
+    def sender_keeps_the_mail(self):
+        refused = send(self.backends, ALICE, "While suspended")
+        expect(refused is not None and refused[0] == 450, f"450 was due, not {refused}")
+        expect(self.served() == [], f"the zone still serves {self.served()}")
+        return f"The sender is told to come again and keeps the mail ({refused[0]} {refused[1]}); the zone is silent."
+
+    def abuse_outlasts_payment(self):
+        path = f"/v1/subscriptions/{self.subscription}"
+        hold = {"reason_code": "abuse.spam", "reason": "A spam run of 4000 messages"}
+        expect_status(self.operator.post(f"{path}/suspend", hold, wait=25), 200)
+        lifted = expect_status(self.billing.post(f"{path}/resume", {"reason_code": "payment"}, wait=25), 200)
+        kept = [hold["reason_class"] for hold in lifted["remaining_holds"]]
+        expect((lifted["access"], kept) == ("suspended", ["abuse"]), f"abuse does not hold it: {lifted.text}")
+        expect_status(self.billing.post(f"{path}/resume", {"reason_code": "abuse"}, wait=25), 403)
+        said = self.alice.refusal()
+        expect("[CONTACTADMIN] Account suspended" in said, f"another reason is told: {said}")
+        return "Paid, it stays suspended: remaining_holds says abuse, billing may not lift that, the login is refused."
+
+    def everything_is_back(self):
+        path = f"/v1/subscriptions/{self.subscription}/resume"
+        lifted = expect_status(self.operator.post(path, {"reason_code": "abuse"}, wait=25), 200)
+        expect((lifted["access"], lifted["remaining_holds"]) == ("full", []), f"it is still held: {lifted.text}")
+        expect(self.alice.subjects() == ["Welcome"], f"the inbox has {self.alice.subjects()}")
+        refused = send(self.backends, ALICE, "While suspended")
+        expect(refused is None, f"Postfix refused it: {refused}")
+        eventually("the kept message arrives", lambda: self.alice.subjects()[1:] or None)
+        expect(self.alice.subjects() == ["Welcome", "While suspended"], f"the inbox has {self.alice.subjects()}")
+        expect(self.served(), "the zone is still silent")
+        return "With abuse lifted the login is accepted, the same mail is there, the kept mail arrived, the zone answers."
+
+    def password_is_changed(self):
+        path = f"/v1/resources/{self.alice_id}/set_password"
+        expect_status(self.crm.post(path, {"password": NEW}, wait=25), 200)
+        said = self.alice.refusal()
+        expect("AUTHENTICATIONFAILED" in said, f"another reason is told: {said}")
+        self.alice.password = NEW
+        expect(len(self.alice.subjects()) == 2, f"the inbox has {self.alice.subjects()}")
+        return "After set_password the old password is refused, and the new one opens the same inbox."
+
+    def mailbox_is_deleted(self):
+        expect_status(self.crm.call("DELETE", f"/v1/resources/{self.alice_id}", wait=25), 200)
+        said = self.alice.refusal()
+        expect("AUTHENTICATIONFAILED" in said, f"another reason is told: {said}")
+        refused = send(self.backends, ALICE, "Too late")
+        expect(refused is not None and refused[0] == 550, f"550 was due, not {refused}")
+        expect(self.bob.subjects() == [], "Bob cannot log in any more")
+        return f"The deleted mailbox takes no login and no mail ({refused[0]} {refused[1]}); Bob's goes on."
+
+    def feed_tells_it_in_order(self):
+        types, after, text = [], "", ""
+        while True:
+            part = expect_status(self.crm.get(f"/v1/events?limit=10{after}"), 200)
+            if not part["data"]:
+                break
+            types += [event["type"] for event in part["data"]]
+            text += part.text
+            after = f"&after={part['next_after']}"
+        seen = [kind for kind in types if not kind.startswith("operation.")]
+        expect(seen == TOLD, f"the feed says\n{' '.join(seen)}\nand not\n{' '.join(TOLD)}")
+        self.silent("the feed", text)
+        return f"The feed, read ten at a time, has all {len(types)} events in order and no secret."
+
+    def silent(self, what, text):
+        told = [name for name, secret in self.secrets.items() if secret in text]
+        expect(not told, f"{what} tells {', '.join(told)}")
+
+    def doctor_is_content(self):
+        code, said, faults = self.product.run("doctor")
+        expect(code == 0, f"`doctor` ended with {code}: {said}{faults}")
+        for server in ("mail1", "dns1"):
+            expect(server in said, f"`doctor` does not name {server}: {said}")
+        self.silent("`doctor`", said + faults)
+        return "`doctor` ended with 0 and names both servers."
+
+    def config_and_log_keep_secrets(self):
+        code, said, faults = self.product.run("config", "check")
+        expect(code == 0 and 'kek = "***"' in said, f"`config check` ended with {code}: {said}{faults}")
+        self.silent("`config check`", said + faults)
+        log = self.product.said()
+        expect("serving" in log, f"the log has not even its first line: {log}")
+        self.silent("the log", log)
+        return "`config check` shows *** for the key-encryption key, and the server's log has no secret either."
+
+    def server_ends_in_order(self):
+        code = self.product.stop()
+        expect(code == 0, f"`serve` ended with {code} after SIGTERM:\n{self.product.said()}")
+        return "`serve` ended with 0 after SIGTERM."
+
+    def servers_stop(self):
+        self.backends.run("stop")
+        return "Dovecot and Postfix have stopped."
+
+    def clear(self):
+        """Stops what runs, whatever came before."""
+        for stop in (self.product.stop, lambda: self.backends.run("stop")):
+            try:
+                stop()
+            except (Different, OSError, subprocess.SubprocessError) as left:
+                print(f"stopping: {left}", file=sys.stderr)
+
+
+STEPS = (
+    Story.servers_start,
+    Story.operator_gets_the_first_key,
+    Story.operator_registers_servers,
+    Story.operator_makes_a_plan,
+    Story.operator_opens_resellers,
+    Story.crm_orders,
+    Story.crm_sends_it_again,
+    Story.rival_sees_nothing,
+    Story.customer_is_told_how_to_connect,
+    Story.zone_is_written,
+    Story.mail_arrives,
+    Story.wrong_password_is_refused,
+    Story.second_mailbox_needs_room,
+    Story.billing_suspends,
+    Story.open_session_has_ended,
+    Story.sender_keeps_the_mail,
+    Story.abuse_outlasts_payment,
+    Story.everything_is_back,
+    Story.password_is_changed,
+    Story.mailbox_is_deleted,
+    Story.feed_tells_it_in_order,
+    Story.doctor_is_content,
+    Story.config_and_log_keep_secrets,
+    Story.server_ends_in_order,
+    Story.servers_stop,
+)
+
+
+def tell(story):
+    """Every step until one is different; how many passed and how many failed."""
+    for passed, step in enumerate(STEPS):
+        began = time.monotonic()
+        try:
+            seen = step(story)
+        except Exception as different:
+            # A step ends by Different; whatever else comes out of one is told with its place.
+            told = str(different) if isinstance(different, Different) else traceback.format_exc()
+            print(f"FAILED {step.__name__}: {told}\n\nThe server said last:", flush=True)
+            print("\n".join(story.product.said().splitlines()[-15:]), flush=True)
+            return passed, 1
+        print(f"{passed + 1:3}. {seen} [{time.monotonic() - began:.1f} s]", flush=True)
+    return len(STEPS), 0
+
+
+def main():
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit("the story was ended"))
+    with tempfile.TemporaryDirectory(prefix="tenantry-outsider-", ignore_cleanup_errors=True) as folder:
+        # Dovecot's and Postfix' own users pass through it.
+        Path(folder).chmod(0o711)
+        try:
+            story = Story(Path(folder))
+        except Different as missing:
+            sys.exit(str(missing))
+        try:
+            passed, failed = tell(story)
+        finally:
+            story.clear()
+    print(f"{passed} passed, {failed} failed")
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
