@@ -7,6 +7,7 @@ all in a temporary folder and on free loopback ports, and stops them at the end.
 """
 
 import imaplib
+import json
 import signal
 import subprocess
 import sys
@@ -15,7 +16,9 @@ import time
 import traceback
 from pathlib import Path
 
-from world import DOVEADM_KEY, KEK, Backends, Caller, Customer, Different, Document, Product, eventually, send
+from world import (
+    DOVEADM_KEY, KEK, Backends, Caller, Customer, Different, Document, Product, Receiver, eventually, send, well_signed,
+)
 
 DOMAIN = "acme.example"
 ALICE, BOB = f"alice@{DOMAIN}", f"bob@{DOMAIN}"
@@ -26,10 +29,13 @@ TOLD = """
     order.created service.provisioned service.provisioned
     resource.created resource.created resource.created subscription.activated order.completed
     order.created subscription.quantity_changed order.completed resource.created
+    webhook_endpoint.created
     hold.placed service.suspended service.suspended hold.placed hold.released
     hold.released service.resumed service.resumed
     resource.updated resource.deleted
 """.split()
+# What billing is told by webhook: payment's hold and abuse's, in no promised order.
+HOOKED = ["hold.placed", "hold.placed", "hold.released", "hold.released"]
 
 
 def expect(true, otherwise):
@@ -47,7 +53,8 @@ class Story:
 
     def __init__(self, folder):
         self.backends = Backends(folder / "backends")
-        self.product = Product(folder / "product")
+        self.receiver = Receiver()
+        self.product = Product(folder / "product", may_call=self.receiver.host)
         self.document = Document()
         self.files = folder / "files"
         self.alice = Customer(self.backends, ALICE, ALICES)
@@ -180,6 +187,14 @@ class Story:
         expect(self.bob.subjects() == [], "Bob's new mailbox is not empty")
         return f"A second mailbox was refused for want of quota; after the remedy ({remedy['title']}) Bob logs in."
 
+    def billing_wants_webhooks(self):
+        endpoint = {"url": f"http://{self.receiver.host}/hooks", "event_types": sorted(set(HOOKED))}
+        made = expect_status(self.billing.post("/v1/webhook_endpoints", endpoint), 201)
+        self.hook_secret = self.secrets["the webhooks' secret"] = made["secret"]
+        again = expect_status(self.billing.get(f"/v1/webhook_endpoints/{made['id']}"), 200)
+        expect(made["secret"] not in again.text, "the secret is told a second time")
+        return "Billing has a webhook endpoint, whose secret was shown once."
+
     def billing_suspends(self):
         self.session = self.alice.open()
         hold = {"reason_code": "payment.overdue", "reason": "Invoice 4711 is overdue"}
@@ -227,9 +242,26 @@ class Story:
         expect(self.served(), "the zone is still silent")
         return "With abuse lifted the login is accepted, the same mail is there, the kept mail arrived, the zone answers."
 
+    def webhooks_are_signed(self):
+        events = eventually("the webhooks arrive", lambda: self.webhooks(len(HOOKED)))
+        for headers, body in self.receiver.got:
+            expect(well_signed(self.hook_secret, headers, body), f"wrongly signed: {headers} {body}")
+        headers, body = self.receiver.got[0]
+        expect(not well_signed(self.hook_secret, headers, body + b" "), "another body has the same signature")
+        types = sorted(event["type"] for event in events.values())
+        expect(types == HOOKED, f"the webhooks are {types}")
+        return f"{len(types)} webhooks came, each with a signature that fits its body."
+
+    def webhooks(self, number):
+        """The events that came by webhook, once there are so many; one may come twice, under one identifier."""
+        events = {headers["webhook-id"]: json.loads(body) for headers, body in self.receiver.got}
+        return events if len(events) >= number else None
+
     def password_is_changed(self):
-        path = f"/v1/resources/{self.alice_id}/set_password"
-        expect_status(self.crm.post(path, {"password": NEW}, wait=25), 200)
+        path = f"/v1/resources/{self.alice_id}"
+        changed = expect_status(self.crm.post(f"{path}/set_password", {"password": NEW}, wait=25), 200)
+        etag = self.crm.get(path).headers["etag"]
+        expect(changed.headers["etag"] == etag, f"the answer's ETag is {changed.headers['etag']}, the mailbox's {etag}")
         said = self.alice.refusal()
         expect("AUTHENTICATIONFAILED" in said, f"another reason is told: {said}")
         self.alice.password = NEW
@@ -291,7 +323,7 @@ class Story:
 
     def clear(self):
         """Stops what runs, whatever came before."""
-        for stop in (self.product.stop, lambda: self.backends.run("stop")):
+        for stop in (self.product.stop, lambda: self.backends.run("stop"), self.receiver.stop):
             try:
                 stop()
             except (Different, OSError, subprocess.SubprocessError) as left:
@@ -312,11 +344,13 @@ STEPS = (
     Story.mail_arrives,
     Story.wrong_password_is_refused,
     Story.second_mailbox_needs_room,
+    Story.billing_wants_webhooks,
     Story.billing_suspends,
     Story.open_session_has_ended,
     Story.sender_keeps_the_mail,
     Story.abuse_outlasts_payment,
     Story.everything_is_back,
+    Story.webhooks_are_signed,
     Story.password_is_changed,
     Story.mailbox_is_deleted,
     Story.feed_tells_it_in_order,

@@ -1,6 +1,9 @@
 """What the story needs around it: the real mail servers, the product, curl, and a customer's mail programs."""
 
+import base64
 import email
+import hmac
+import http.server
 import imaplib
 import json
 import os
@@ -8,6 +11,7 @@ import shlex
 import smtplib
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -101,7 +105,7 @@ def binary():
 class Product:
     """`tenantry serve` on SQLite in a data folder and on ports of its own."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, may_call):
         self.binary, self.folder, self.process = binary(), folder, None
         if not self.binary.is_file():
             raise Different(f"{self.binary} is missing: run `cargo build`, or name it in TENANTRY_BIN")
@@ -116,6 +120,8 @@ class Product:
             # There is no balancer to wait for.
             TENANTRY_SERVER__DRAIN_DELAY_SECONDS="0",
             TENANTRY_SECRETS__KEK=KEK,
+            TENANTRY_WEBHOOKS__ALLOW_HTTP="true",
+            TENANTRY_WEBHOOKS__ALLOW_HOSTS=may_call,
         )
 
     def run(self, *words):
@@ -157,6 +163,40 @@ class Product:
             process.kill()
             process.wait()
             raise Different(f"`tenantry serve` did not end within {PATIENCE} s of SIGTERM") from None
+
+
+class Receiver:
+    """A web server that takes webhooks and keeps what it got."""
+
+    def __init__(self):
+        receiver = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                receiver.got.append((dict((name.lower(), value) for name, value in self.headers.items()), body))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_):
+                """Says nothing: the story says what it saw."""
+
+        self.got = []
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.host = f"127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def well_signed(secret, headers, body):
+    """Whether a webhook is signed as Standard Webhooks says: HMAC-SHA256 over id, time and body."""
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    text = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    due = "v1," + base64.b64encode(hmac.digest(key, text, "sha256")).decode()
+    return any(hmac.compare_digest(due, given) for given in headers["webhook-signature"].split(" "))
 
 
 class Document:
@@ -211,7 +251,7 @@ class Caller:
             headers["Content-Type"] = "application/json"
         request = ["-X", method, f"{self.address}{path}"]
         data = [] if body is None else ["-d", json.dumps(body)]
-        shown = shlex.join(["curl", *request, *([f"-HPrefer: wait={wait}"] if wait is not None else []), *data])
+        shown = shlex.join(["curl", *request, *([] if wait is None else ["-H", f"Prefer: wait={wait}"]), *data])
         shown = f"{self.name}: {shown.replace(self.address, '')}"
         words = ["curl", "-sS", "--noproxy", "*", "--max-time", str(PATIENCE), "-D", "-", *request, *data]
         for name, value in headers.items():
