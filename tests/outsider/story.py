@@ -44,7 +44,8 @@ def expect(true, otherwise):
 
 
 def expect_status(answer, *statuses):
-    expect(answer.status in statuses, f"{' or '.join(map(str, statuses))} was due, not {answer.status}: {answer.text}")
+    due = " or ".join(map(str, statuses))
+    expect(answer.status in statuses, f"{due} was due, not {answer.status}: {answer.text}")
     return answer
 
 
@@ -94,8 +95,10 @@ class Story:
         return "A mail server and a folder for zones are registered, and both passed their test."
 
     def operator_makes_a_plan(self):
-        placement = [{"service_type": "mail", "server_id": self.mail_id}, {"service_type": "dns", "server_id": self.dns_id}]
-        placed = expect_status(self.operator.post("/v1/virtual_servers", {"name": "Shared", "placement": placement}), 201)
+        on = (("mail", self.mail_id), ("dns", self.dns_id))
+        placement = [{"service_type": kind, "server_id": server} for kind, server in on]
+        shared = {"name": "Shared", "placement": placement}
+        placed = expect_status(self.operator.post("/v1/virtual_servers", shared), 201)
         quotas = [{"key": "mail.domains", "included": 1}, {"key": "mail.mailboxes", "per_unit": 1},
                   {"key": "mail.storage_mb", "per_unit": 50}, {"key": "dns.zones", "included": 1},
                   {"key": "dns.records", "included": 20}]
@@ -125,7 +128,7 @@ class Story:
         order = expect_status(self.crm.post("/v1/orders", self.order, key="order-1", wait=25), 201)
         expect(order["status"] == "completed", f"the order is not completed: {order.text}")
         item = order["items"][0]
-        self.order_id, self.subscription, self.domain_id = order["id"], item["subscription_id"], item["resource_ids"][0]
+        self.order_id, self.subscription = order["id"], item["subscription_id"]
         listed = expect_status(self.crm.get("/v1/services"), 200)["data"]
         self.mail = next(service["id"] for service in listed if service["type"] == "mail")
         listed = expect_status(self.crm.get(f"/v1/services/{self.mail}/resources"), 200)["data"]
@@ -370,8 +373,8 @@ def tell(story):
         except Exception as different:
             # A step ends by Different; whatever else comes out of one is told with its place.
             told = str(different) if isinstance(different, Different) else traceback.format_exc()
-            print(f"FAILED {step.__name__}: {told}\n\nThe server said last:", flush=True)
-            print("\n".join(story.product.said().splitlines()[-15:]), flush=True)
+            last = story.product.said().splitlines()[-15:]
+            print("\n".join([f"FAILED {step.__name__}: {told}", *(["The server said last:", *last] if last else [])]))
             return passed, 1
         print(f"{passed + 1:3}. {seen} [{time.monotonic() - began:.1f} s]", flush=True)
     return len(STEPS), 0

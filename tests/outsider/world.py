@@ -279,7 +279,7 @@ class Customer:
 
     def open(self, password=None):
         """A session that stays open."""
-        session = imaplib.IMAP4("127.0.0.1", self.port, timeout=15)
+        session = imaplib.IMAP4("127.0.0.1", self.port, timeout=30)
         session.login(self.address, password or self.password)
         return session
 
