@@ -266,10 +266,21 @@ impl From<domain::Error> for Problem {
 
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
+        if is_collision(&error) {
+            return domain::Error::Busy.into();
+        }
         tracing::error!(%error, "the database failed");
         Problem::new(
             Code::DependencyUnavailable,
             "The database did not answer. Nothing was changed, unless a retry with the same Idempotency-Key says otherwise.",
         )
     }
+}
+
+/// Whether two transactions met: both made the same thing, or each waited for what the other held. Nothing is
+/// wrong with the database, and the same request may succeed.
+fn is_collision(error: &sqlx::Error) -> bool {
+    let Some(error) = error.as_database_error() else { return false };
+    let code = error.code();
+    error.is_unique_violation() || code.is_some_and(|code| ["40001", "40P01", "55P03"].contains(&code.as_ref()))
 }
