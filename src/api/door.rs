@@ -116,10 +116,10 @@ where
         path: &actor.subject_path,
         key,
     });
-    if let Some(slot) = &slot {
-        if let Some(reply) = answered(entry, work, slot, &request).await? {
-            return entry.replay(slot, reply, &request);
-        }
+    if let Some(slot) = &slot
+        && let Some(reply) = answered(entry, work, slot, &request).await?
+    {
+        return entry.replay(slot, reply, &request);
     }
     let answer = use_case(work, actor).await?;
     work.record(Some(entry.audit_line(&answer))).await?;

@@ -282,5 +282,6 @@ impl From<sqlx::Error> for Problem {
 fn is_collision(error: &sqlx::Error) -> bool {
     let Some(error) = error.as_database_error() else { return false };
     let code = error.code();
-    error.is_unique_violation() || code.is_some_and(|code| ["40001", "40P01", "55P03"].contains(&code.as_ref()))
+    error.is_unique_violation()
+        || code.is_some_and(|code| ["40001", "40P01", "55P03"].contains(&code.as_ref()))
 }
