@@ -26,7 +26,8 @@ setup: ## Install the Debian packages that the tests need (as root or through su
 services: ## Start PostgreSQL, Redis and MariaDB where they do not answer, and make the tests' roles
 	@scripts/services
 
-backends: ## Start the real servers that connectors are tested against, each on its own loopback port
+backends: ## Install and start the real mail servers, to drive by hand; tests start their own
+	backends/install
 	backends/start
 
 format:
@@ -48,7 +49,6 @@ tests:
 test: ## Everything that CI runs, with what it needs installed and started
 	@$(MAKE) --no-print-directory setup
 	@$(MAKE) --no-print-directory services
-	@$(MAKE) --no-print-directory backends
 	@$(MAKE) --no-print-directory format
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory tests
@@ -56,7 +56,6 @@ test: ## Everything that CI runs, with what it needs installed and started
 verify: ## The long campaigns: the same tests with far larger numbers (hours)
 	@$(MAKE) --no-print-directory setup
 	@$(MAKE) --no-print-directory services
-	@$(MAKE) --no-print-directory backends
 	TEST_LONG=1 $(MAKE) --no-print-directory tests
 
 bench: ## Measure the product beside the limits of its stack, in turns

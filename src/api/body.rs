@@ -176,28 +176,33 @@ pub fn value(request: &HttpRequest, bytes: &[u8]) -> Result<Option<Value>, Probl
 
 /// The body as its type, once the schema and the type's own rules find nothing wrong.
 pub fn typed<T: Body>(schemas: &Schemas, value: Value) -> Result<T, Problem> {
-    let faults = schemas.check(&T::name(), &value);
-    if !faults.is_empty() {
-        return Err(invalid(faults));
-    }
-    let body: T = serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().to_string();
-        let pointer = if path == "." {
-            String::new()
-        } else {
-            format!("/{}", path.replace(['.', '['], "/").replace(']', ""))
-        };
-        invalid(vec![Fault::at(pointer, "invalid", without_value(&error.into_inner().to_string()))])
-    })?;
-    match body.validate() {
-        Ok(()) => Ok(body),
-        Err(errors) => {
-            let mut faults = Vec::new();
-            collect(&errors, String::new(), &mut faults);
-            faults.truncate(MAX_FAULTS);
-            Err(invalid(faults))
+    let mut faults = schemas.check(&T::name(), &value);
+    let body = serde_path_to_error::deserialize::<_, T>(value);
+    match &body {
+        Ok(body) => {
+            if let Err(errors) = body.validate() {
+                collect(&errors, String::new(), &mut faults);
+            }
         }
+        // The schema has said it better, if it has said anything.
+        Err(error) if faults.is_empty() => faults.push(unread(error)),
+        Err(_) => {}
     }
+    faults.truncate(MAX_FAULTS);
+    match body {
+        Ok(body) if faults.is_empty() => Ok(body),
+        _ => Err(invalid(faults)),
+    }
+}
+
+/// What the schema lets pass and the type does not.
+fn unread(error: &serde_path_to_error::Error<serde_json::Error>) -> Fault {
+    let path = error.path().to_string();
+    let pointer = match path.as_str() {
+        "." => String::new(),
+        path => format!("/{}", path.replace(['.', '['], "/").replace(']', "")),
+    };
+    Fault::at(pointer, "invalid", without_value(&error.inner().to_string()))
 }
 
 /// serde's text without the value it quotes.

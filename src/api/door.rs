@@ -116,12 +116,10 @@ where
         path: &actor.subject_path,
         key,
     });
-    if let Some(slot) = &slot {
-        let known = replies::begin(&mut work.tx, slot, &request, work.now).await.map_err(in_progress)?;
-        match known {
-            Some(reply) if !entry.is_over(&reply) => return entry.replay(slot, reply, &request),
-            _ => {}
-        }
+    if let Some(slot) = &slot
+        && let Some(reply) = answered(entry, work, slot, &request).await?
+    {
+        return entry.replay(slot, reply, &request);
     }
     let answer = use_case(work, actor).await?;
     work.record(Some(entry.audit_line(&answer))).await?;
@@ -130,6 +128,22 @@ where
     }
     work.settle(Some(actor)).await?;
     Ok(Came { answer, replayed: false })
+}
+
+/// What was answered under the key; none once the key is this transaction's. One whose answer is no longer
+/// kept is new again, for the first that takes it.
+async fn answered(
+    entry: &Entry,
+    work: &mut Work,
+    slot: &Slot<'_>,
+    request: &str,
+) -> Result<Option<Reply>, Problem> {
+    let known = replies::begin(&mut work.tx, slot, request, work.now).await.map_err(in_progress)?;
+    let Some(over) = known.as_ref().filter(|reply| entry.is_over(reply)) else { return Ok(known) };
+    match replies::take_over(&mut work.tx, slot, over, work.now).await.map_err(in_progress)? {
+        true => Ok(None),
+        false => Ok(replies::find(&mut work.tx, slot).await?),
+    }
 }
 
 /// Waiting for the first request with the key took longer than a statement may wait for a lock.

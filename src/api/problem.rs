@@ -5,7 +5,6 @@ use std::fmt;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
-use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::domain;
@@ -124,8 +123,8 @@ pub struct Problem {
     pub code: Code,
     pub detail: String,
     pub errors: Vec<Fault>,
-    /// Members that only this code has, such as `violations` of a quota.
-    pub more: Map<String, Value>,
+    /// Members that only this code has, such as `violations` of a quota, each with its JSON.
+    pub more: Vec<(&'static str, String)>,
     pub retry_after: Option<u64>,
     /// For the header `WWW-Authenticate`.
     pub challenge: Option<String>,
@@ -145,8 +144,6 @@ struct Told<'a> {
     retryable: bool,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [Fault],
-    #[serde(flatten)]
-    more: &'a Map<String, Value>,
     instance: String,
     request_id: &'a str,
     doc: &'a str,
@@ -158,7 +155,7 @@ impl Problem {
             code,
             detail: detail.into(),
             errors: Vec::new(),
-            more: Map::new(),
+            more: Vec::new(),
             retry_after: code.retryable().then_some(1),
             challenge: None,
             allow: None,
@@ -169,9 +166,8 @@ impl Problem {
         Self { errors, ..self }
     }
 
-    fn with(mut self, name: &str, value: impl Serialize) -> Self {
-        let value = serde_json::to_value(value).expect("members serialize");
-        self.more.insert(name.to_owned(), value);
+    fn with(mut self, name: &'static str, value: impl Serialize) -> Self {
+        self.more.push((name, serde_json::to_string(&value).expect("members serialize")));
         self
     }
 
@@ -187,7 +183,6 @@ impl Problem {
             code: self.code.as_str(),
             retryable: self.code.retryable(),
             errors: &self.errors,
-            more: &self.more,
             instance: format!("/requests/{request_id}"),
             request_id: &request_id,
             doc: &page,
@@ -203,7 +198,13 @@ impl Problem {
         if let Some(allow) = &self.allow {
             answer.insert_header((header::ALLOW, allow.clone()));
         }
-        answer.body(serde_json::to_string(&body).expect("problems serialize"))
+        let mut text = serde_json::to_string(&body).expect("problems serialize");
+        text.pop();
+        for (name, value) in &self.more {
+            text.push_str(&format!(",\"{name}\":{value}"));
+        }
+        text.push('}');
+        answer.body(text)
     }
 }
 
@@ -265,10 +266,22 @@ impl From<domain::Error> for Problem {
 
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
+        if is_collision(&error) {
+            return domain::Error::Busy.into();
+        }
         tracing::error!(%error, "the database failed");
         Problem::new(
             Code::DependencyUnavailable,
             "The database did not answer. Nothing was changed, unless a retry with the same Idempotency-Key says otherwise.",
         )
     }
+}
+
+/// Whether two transactions met: both made the same thing, or each waited for what the other held. Nothing is
+/// wrong with the database, and the same request may succeed.
+fn is_collision(error: &sqlx::Error) -> bool {
+    let Some(error) = error.as_database_error() else { return false };
+    let code = error.code();
+    error.is_unique_violation()
+        || code.is_some_and(|code| ["40001", "40P01", "55P03"].contains(&code.as_ref()))
 }

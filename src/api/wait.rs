@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
 use super::answer::Answer;
@@ -29,13 +28,30 @@ pub async fn until_ended(
 ) -> Result<Answer, Problem> {
     let ended = ended(state, &subtree, id, longest).await?;
     let Some(operation) = ended.filter(|operation| operation.status.is_final()) else { return Ok(answer) };
-    let body = refreshed(state, &subtree, &answer.body, operation).await?;
-    let made = answer.status == 202 && body.get("id").is_some_and(is_new_kind);
-    Ok(Answer { status: if made { 201 } else { 200 }, body: body.to_string(), ..answer })
+    let kind = kind(&answer.body);
+    let body = refreshed(state, &subtree, &answer.body, &kind, operation).await?;
+    let made = answer.status == 202 && !matches!(kind, Kind::Other);
+    Ok(Answer { status: if made { 201 } else { 200 }, body, ..answer })
 }
 
-fn is_new_kind(id: &Value) -> bool {
-    id.as_str().is_some_and(|id| id.starts_with("ord_") || id.starts_with("res_"))
+/// The object that an answer is about.
+enum Kind {
+    Order(OrderId),
+    Resource(ResourceId),
+    Other,
+}
+
+fn kind(body: &str) -> Kind {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        id: Option<String>,
+    }
+    let id = serde_json::from_str::<Named>(body).ok().and_then(|named| named.id).unwrap_or_default();
+    match (id.parse(), id.parse()) {
+        (Ok(id), _) => Kind::Order(id),
+        (_, Ok(id)) => Kind::Resource(id),
+        _ => Kind::Other,
+    }
 }
 
 /// The operation once it has ended, or as it is when the time is up.
@@ -72,23 +88,29 @@ async fn refreshed(
     state: &State,
     subtree: &Subtree,
     body: &str,
+    kind: &Kind,
     operation: Operation,
-) -> Result<Value, Problem> {
-    let mut body: Value = serde_json::from_str(body).unwrap_or_default();
+) -> Result<String, Problem> {
+    let operation = OperationView::from(operation);
     let mut conn = state.db.read(subtree.clone()).await?;
-    let id = body["id"].as_str().unwrap_or_default().to_owned();
-    let fresh = if let Ok(id) = id.parse::<OrderId>() {
-        let order = store::commerce::orders::find(&mut conn, id).await?;
-        order.map(|order| serde_json::json!(OrderView::from(order)))
-    } else if let Ok(id) = id.parse::<ResourceId>() {
-        let resource = store::services::resources::find(&mut conn, id).await?;
-        resource.map(|resource| serde_json::json!(ResourceView::from(resource)))
-    } else {
-        None
+    let fresh = match kind {
+        Kind::Order(id) => store::commerce::orders::find(&mut conn, *id)
+            .await?
+            .map(|order| json(&OrderView { operation: Some(operation.clone()), ..order.into() })),
+        Kind::Resource(id) => store::services::resources::find(&mut conn, *id)
+            .await?
+            .map(|resource| json(&ResourceView { operation: Some(operation.clone()), ..resource.into() })),
+        Kind::Other => None,
     };
-    if let (Some(body), Some(fresh)) = (body.as_object_mut(), fresh.as_ref().and_then(Value::as_object)) {
-        body.extend(fresh.clone());
-    }
-    body["operation"] = serde_json::json!(OperationView::from(operation));
-    Ok(body)
+    Ok(fresh.unwrap_or_else(|| with_operation(body, &operation)))
+}
+
+fn json(view: &impl serde::Serialize) -> String {
+    serde_json::to_string(view).expect("views serialize")
+}
+
+/// The object with one more member at its end.
+fn with_operation(body: &str, operation: &OperationView) -> String {
+    let open = body.trim_end().strip_suffix('}').unwrap_or(body);
+    format!("{open},\"operation\":{}}}", json(operation))
 }

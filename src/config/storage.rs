@@ -91,7 +91,7 @@ fn is_postgres(url: &SecretString) -> bool {
     (url.starts_with("postgres://") || url.starts_with("postgresql://")) && url::Url::parse(url).is_ok()
 }
 
-/// Redis, which several replicas use to limit rates together; without it each counts alone.
+/// Redis: `doctor` looks at it; rate limits that replicas share will need it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RedisConfig {

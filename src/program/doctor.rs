@@ -52,7 +52,7 @@ pub async fn examine(config: Config, clock: Clock, mut tell: impl FnMut(Finding)
 
 async fn redis(config: &Config) -> Finding {
     let Some(url) = config.redis.url() else {
-        return finding("redis", Ok("not configured; each replica counts its limits alone".into()));
+        return finding("redis", Ok("not configured; nothing needs it yet".into()));
     };
     let ping = async {
         let client = redis::Client::open(url.expose_secret())?;

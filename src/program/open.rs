@@ -1,10 +1,10 @@
 //! Opening an installation, and refusing to where it would not be safe.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use secrecy::ExposeSecret;
-use sqlx::{Row, postgres::PgConnectOptions};
-use std::str::FromStr;
+use sqlx::postgres::PgConnectOptions;
 
 use super::{Program, Stop};
 use crate::access::kek::{self, Kek};
@@ -103,35 +103,21 @@ async fn check_schema(db: &Db) -> Result<(), Stop> {
 /// On PostgreSQL the role that serves must be bound by row-level security: it is no superuser, owns no
 /// table, and every table with accounts' rows has its policy.
 async fn check_role(db: &Db) -> Result<(), Stop> {
-    let Db::Postgres { pool, .. } = db else { return Ok(()) };
-    let row = sqlx::query(
-        "SELECT current_user::text AS name, r.rolsuper, r.rolbypassrls,
-             EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-                     WHERE n.nspname = current_schema() AND c.relkind = 'r' AND c.relowner = r.oid) AS owns,
-             COALESCE((SELECT string_agg(c.relname, ', ' ORDER BY c.relname) FROM pg_class c
-                 JOIN pg_namespace n ON n.oid = c.relnamespace
-                 WHERE n.nspname = current_schema() AND c.relkind = 'r'
-                   AND NOT (c.relrowsecurity AND c.relforcerowsecurity)
-                   AND EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'path')), '') AS open
-         FROM pg_roles r WHERE r.rolname = current_user",
-    )
-    .fetch_one(pool)
-    .await?;
-    let name: String = row.get("name");
+    let Some(role) = facts::serving_role(db).await? else { return Ok(()) };
+    let name = &role.name;
     let mut reasons = Vec::new();
-    if row.get("rolsuper") {
+    if role.superuser {
         reasons
             .push(format!("the database role {name} is a superuser, whom row-level security does not bind"));
     }
-    if row.get("rolbypassrls") {
+    if role.bypasses {
         reasons.push(format!("the database role {name} has BYPASSRLS"));
     }
-    if row.get("owns") {
+    if role.owns {
         reasons.push(format!("the database role {name} owns tables: serve with another role than the one that migrates (database.migrate_url)"));
     }
-    let open: String = row.get("open");
-    if !open.is_empty() {
-        reasons.push(format!("row-level security is not forced on: {open}"));
+    if !role.unguarded.is_empty() {
+        reasons.push(format!("row-level security is not forced on: {}", role.unguarded));
     }
     match reasons.is_empty() {
         true => Ok(()),

@@ -60,3 +60,33 @@ pub async fn database_time(conn: &mut Conn) -> Result<Time> {
     let (now,): (Time,) = conn.query(crate::sql!("SELECT " now " AS now")).one().await?;
     Ok(now)
 }
+
+/// The PostgreSQL role that serves, and what would set it above row-level security.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct ServingRole {
+    pub name: String,
+    pub superuser: bool,
+    pub bypasses: bool,
+    /// Whether it owns a table of ours.
+    pub owns: bool,
+    /// The tables with accounts' rows on which row-level security is not forced.
+    pub unguarded: String,
+}
+
+/// The role that the connections of a PostgreSQL database have; SQLite has no roles.
+pub async fn serving_role(db: &Db) -> Result<Option<ServingRole>> {
+    let Db::Postgres { pool, .. } = db else { return Ok(None) };
+    sqlx::query_as(
+        "SELECT r.rolname::text AS name, r.rolsuper AS superuser, r.rolbypassrls AS bypasses,
+             EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                     WHERE n.nspname = current_schema() AND c.relkind = 'r' AND c.relowner = r.oid) AS owns,
+             COALESCE((SELECT string_agg(c.relname::text, ', ' ORDER BY c.relname) FROM pg_class c
+                 JOIN pg_namespace n ON n.oid = c.relnamespace
+                 WHERE n.nspname = current_schema() AND c.relkind = 'r'
+                   AND NOT (c.relrowsecurity AND c.relforcerowsecurity)
+                   AND EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'path')), '') AS unguarded
+         FROM pg_roles r WHERE r.rolname = current_user",
+    )
+    .fetch_optional(pool)
+    .await
+}

@@ -47,6 +47,11 @@ pub async fn begin(tx: &mut Tx, slot: &Slot<'_>, request: &str, now: Time) -> Re
     if taken == 1 {
         return Ok(None);
     }
+    find(tx, slot).await
+}
+
+/// What was answered under the key.
+pub async fn find(tx: &mut Tx, slot: &Slot<'_>) -> Result<Option<Reply>> {
     tx.query(
         "SELECT request, status, location, etag, operation_id, sealed, body, created_at FROM replies
          WHERE principal_id = $1 AND subject_id = $2 AND key = $3",
@@ -56,6 +61,23 @@ pub async fn begin(tx: &mut Tx, slot: &Slot<'_>, request: &str, now: Time) -> Re
     .bind(slot.key)
     .optional()
     .await
+}
+
+/// Takes a key whose answer is no longer kept; says whether nobody else took it first.
+pub async fn take_over(tx: &mut Tx, slot: &Slot<'_>, old: &Reply, now: Time) -> Result<bool> {
+    let taken = tx
+        .query(
+            "UPDATE replies SET created_at = $4
+             WHERE principal_id = $1 AND subject_id = $2 AND key = $3 AND created_at = $5",
+        )
+        .bind(slot.principal_id)
+        .bind(slot.subject_id)
+        .bind(slot.key)
+        .bind(now)
+        .bind(old.created_at)
+        .execute()
+        .await?;
+    Ok(taken == 1)
 }
 
 /// Keeps the answer.

@@ -111,7 +111,10 @@ async fn move_ceilings(
     if !too_small.is_empty() {
         return Err(Error::Invalid(too_small));
     }
-    let (more, less) = drawn(&rows, &allocated(&grants));
+    let Drawn { more, less } = drawn(&rows, &allocated(&grants));
+    for row in rows.iter().filter(|row| !grants.iter().any(|grant| grant.key == row.key)) {
+        store::quotas::quotas::remove(&mut work.tx, &holder, row.key).await?;
+    }
     store::quotas::quotas::grant(
         &mut work.tx,
         &holder,
@@ -125,8 +128,14 @@ async fn move_ceilings(
     quotas::give_back(work, &subscription.path, &less).await
 }
 
-/// By how much more, and by how much less, the subscription draws on the accounts above.
-fn drawn(rows: &[Quota], wanted: &[(QuotaKey, i64)]) -> (Vec<(QuotaKey, i64)>, Vec<(QuotaKey, i64)>) {
+/// How a subscription's draw on the accounts above changes.
+#[derive(Default)]
+struct Drawn {
+    more: Vec<(QuotaKey, i64)>,
+    less: Vec<(QuotaKey, i64)>,
+}
+
+fn drawn(rows: &[Quota], wanted: &[(QuotaKey, i64)]) -> Drawn {
     let held = |key: QuotaKey| {
         let row = rows.iter().find(|row| row.key == key && row.mode == Mode::Allocated);
         row.map_or(0, |row| row.ceiling)
@@ -134,16 +143,16 @@ fn drawn(rows: &[Quota], wanted: &[(QuotaKey, i64)]) -> (Vec<(QuotaKey, i64)>, V
     let mut keys: Vec<_> = wanted.iter().map(|(key, _)| *key).chain(rows.iter().map(|row| row.key)).collect();
     keys.sort();
     keys.dedup();
-    let (mut more, mut less) = (Vec::new(), Vec::new());
+    let mut drawn = Drawn::default();
     for key in keys {
         let wanted = wanted.iter().find(|(wanted, _)| *wanted == key).map_or(0, |(_, amount)| *amount);
         match wanted - held(key) {
             0 => {}
-            grown @ 1.. => more.push((key, grown)),
-            shrunk => less.push((key, -shrunk)),
+            grown @ 1.. => drawn.more.push((key, grown)),
+            shrunk => drawn.less.push((key, -shrunk)),
         }
     }
-    (more, less)
+    drawn
 }
 
 fn recorded(work: &mut Work, before: &Subscription, changed: Subscription, code: &str) {

@@ -203,7 +203,7 @@ pub async fn lift(work: &mut Work, actor: &Actor, on: On, reason_code: Option<&s
     let by = actor.key_id.to_string();
     for hold in lifted {
         if end(work, &hold, HoldStatus::Released, Some(&by)).await? {
-            holds.push(hold);
+            holds.push(Hold { status: HoldStatus::Released, ended_at: Some(work.now), ..hold });
         }
     }
     let remaining: Vec<_> = before

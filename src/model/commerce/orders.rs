@@ -5,7 +5,7 @@ use sqlx::types::Json;
 use utoipa::ToSchema;
 
 use crate::model::ids::{AccountId, OperationId, OrderId, ResourceId, ServiceId, SubscriptionId};
-use crate::model::services::operations::{OperationError, Outcome};
+use crate::model::services::operations::{OperationError, OperationView, Outcome};
 use crate::model::services::specs::ResourceSpec;
 use crate::model::{Path, Time};
 use crate::stored_as_text;
@@ -136,6 +136,10 @@ pub struct OrderView {
     pub metadata: BTreeMap<String, String>,
     pub created_at: Time,
     pub updated_at: Time,
+    /// The operation as it ended; only in an answer that was waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub operation: Option<OperationView>,
 }
 
 impl From<Item> for OrderItem {
@@ -171,6 +175,7 @@ impl From<Order> for OrderView {
             metadata: order.metadata.0,
             created_at: order.created_at,
             updated_at: order.updated_at,
+            operation: None,
         }
     }
 }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use sqlx::types::Json;
 use utoipa::ToSchema;
 
+use super::operations::OperationView;
 use super::specs::{ResourceSpec, ResourceType};
 use crate::model::ids::{AccountId, OperationId, ResourceId, ServiceId};
 use crate::model::{Path, Time};
@@ -70,6 +71,10 @@ pub struct ResourceView {
     pub metadata: BTreeMap<String, String>,
     pub created_at: Time,
     pub updated_at: Time,
+    /// The operation as it ended; only in an answer that was waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub operation: Option<OperationView>,
 }
 
 impl From<Resource> for ResourceView {
@@ -88,6 +93,7 @@ impl From<Resource> for ResourceView {
             metadata: resource.metadata.0,
             created_at: resource.created_at,
             updated_at: resource.updated_at,
+            operation: None,
         }
     }
 }

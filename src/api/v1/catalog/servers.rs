@@ -17,7 +17,7 @@ use crate::model::Path;
 use crate::model::catalog::servers::{Placement, ServerView, VirtualServerView};
 use crate::model::catalog::service_types::{ServiceType, ServiceTypeView};
 use crate::model::connector::Descriptor;
-use crate::model::ids::{AccountId, ServerId, VirtualServerId};
+use crate::model::ids::{AccountId, OperationId, ServerId, VirtualServerId};
 use crate::model::scopes::need;
 use crate::model::services::operations::OperationView;
 use crate::store;
@@ -238,13 +238,12 @@ async fn servers_update(mut caller: Caller<need::ServersWrite>) -> Result<HttpRe
 )]
 #[post("/servers/{id}/test")]
 async fn servers_test(caller: Caller<need::ServersWrite>) -> Result<HttpResponse, Problem> {
-    let id = caller.id("server")?;
+    let id: ServerId = caller.id("server")?;
     caller
         .write(async move |work, actor| {
             let operation = servers::test(work, actor, id).await?;
-            let operation_id = operation.id;
-            let told = ServerTest { operation: operation.into() };
-            Ok(Answer::accepted(Some(operation_id), actix_web::http::StatusCode::OK, &told).about(id))
+            let told = ServerTest { server_id: id, operation_id: operation.id, operation: None };
+            Ok(Answer::accepted(Some(operation.id), actix_web::http::StatusCode::OK, &told).about(id))
         })
         .await
 }
@@ -252,7 +251,13 @@ async fn servers_test(caller: Caller<need::ServersWrite>) -> Result<HttpResponse
 /// The test of a server.
 #[derive(Debug, Serialize, ToSchema)]
 struct ServerTest {
-    operation: OperationView,
+    server_id: ServerId,
+    /// What the server says is in it.
+    operation_id: OperationId,
+    /// The operation as it ended; only in an answer that was waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    operation: Option<OperationView>,
 }
 
 /// A new virtual server.

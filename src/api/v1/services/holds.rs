@@ -13,6 +13,7 @@ use crate::model::ids::{AccountId, HoldId, OperationId, ServiceId, SubscriptionI
 use crate::model::scopes::need;
 use crate::model::services::Access;
 use crate::model::services::holds::{Effect, HoldView, TargetType};
+use crate::model::services::operations::OperationView;
 use crate::model::{Path, Time};
 use crate::store;
 
@@ -91,6 +92,10 @@ struct HoldOutcome {
     remaining_holds: Vec<HoldView>,
     /// Brings the access about; none when it is as it was.
     operation_id: Option<OperationId>,
+    /// The operation as it ended; only in an answer that was waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    operation: Option<OperationView>,
 }
 
 fn answer(outcome: Outcome, viewer: &Path) -> Answer {
@@ -105,6 +110,7 @@ fn answer(outcome: Outcome, viewer: &Path) -> Answer {
         holds: views(outcome.holds),
         remaining_holds: views(outcome.remaining),
         operation_id: outcome.operation_id,
+        operation: None,
     };
     Answer::accepted(outcome.operation_id, StatusCode::OK, &told).about(outcome.target_id)
 }
