@@ -69,7 +69,7 @@ class Story:
         return Caller(name, self.product.address, secret, self.document)
 
     def servers_start(self):
-        self.backends.run("start")
+        self.backends.start()
         expect("OK" in imaplib.IMAP4("127.0.0.1", self.backends.imap).welcome.decode(), "Dovecot does not greet")
         return "Dovecot and Postfix run and know nobody yet."
 
@@ -243,7 +243,7 @@ class Story:
         eventually("the kept message arrives", lambda: self.alice.subjects()[1:] or None)
         expect(self.alice.subjects() == ["Welcome", "While suspended"], f"the inbox has {self.alice.subjects()}")
         expect(self.served(), "the zone is still silent")
-        return "With abuse lifted the login is accepted, the same mail is there, the kept mail arrived, the zone answers."
+        return "With abuse lifted the login works, the same mail is there, the kept mail arrived, the zone answers."
 
     def webhooks_are_signed(self):
         events = eventually("the webhooks arrive", lambda: self.webhooks(len(HOOKED)))
@@ -282,10 +282,7 @@ class Story:
 
     def feed_tells_it_in_order(self):
         types, after, text = [], "", ""
-        while True:
-            part = expect_status(self.crm.get(f"/v1/events?limit=10{after}"), 200)
-            if not part["data"]:
-                break
+        while (part := expect_status(self.crm.get(f"/v1/events?limit=10{after}"), 200))["data"]:
             types += [event["type"] for event in part["data"]]
             text += part.text
             after = f"&after={part['next_after']}"
@@ -321,12 +318,12 @@ class Story:
         return "`serve` ended with 0 after SIGTERM."
 
     def servers_stop(self):
-        self.backends.run("stop")
+        self.backends.stop()
         return "Dovecot and Postfix have stopped."
 
     def clear(self):
         """Stops what runs, whatever came before."""
-        for stop in (self.product.stop, lambda: self.backends.run("stop"), self.receiver.stop):
+        for stop in (self.product.stop, self.backends.stop, self.receiver.stop):
             try:
                 stop()
             except (Different, OSError, subprocess.SubprocessError) as left:

@@ -71,6 +71,12 @@ class Backends:
             MAIL_API_KEY=DOVEADM_KEY,
         )
 
+    def start(self):
+        self.run("start")
+
+    def stop(self):
+        self.run("stop")
+
     def run(self, script):
         path = REPOSITORY / "backends" / script
         done = subprocess.run([path], env=self.environment, text=True, timeout=300, stdin=subprocess.DEVNULL,
