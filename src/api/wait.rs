@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use actix_web::http::StatusCode;
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
@@ -18,24 +19,20 @@ use crate::store;
 /// How long another replica's end of an operation may go unnoticed.
 const LOOK_AGAIN: Duration = Duration::from_millis(150);
 
-/// Waits, then answers with the object as it is then: 200 or 201 if the operation ended in time, else what
-/// would have been answered at once.
+/// Waits, then answers with the object as it is then, and with `done` if the operation ended in time, else
+/// what would have been answered at once.
 pub async fn until_ended(
     state: &State,
     subtree: Subtree,
     answer: Answer,
     id: OperationId,
     longest: Duration,
+    done: StatusCode,
 ) -> Result<Answer, Problem> {
     let ended = ended(state, &subtree, id, longest).await?;
     let Some(operation) = ended.filter(|operation| operation.status.is_final()) else { return Ok(answer) };
     let body = refreshed(state, &subtree, &answer.body, operation).await?;
-    let made = answer.status == 202 && body.get("id").is_some_and(is_new_kind);
-    Ok(Answer { status: if made { 201 } else { 200 }, body: body.to_string(), ..answer })
-}
-
-fn is_new_kind(id: &Value) -> bool {
-    id.as_str().is_some_and(|id| id.starts_with("ord_") || id.starts_with("res_"))
+    Ok(Answer { status: done.as_u16(), body: body.to_string(), ..answer })
 }
 
 /// The operation once it has ended, or as it is when the time is up.

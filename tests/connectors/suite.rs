@@ -105,6 +105,7 @@ pub struct Tenant {
 }
 
 pub const ALICE: &str = "alice@acme.example";
+const BOB: &str = "bob@acme.example";
 
 impl Tenant {
     pub async fn provisioned(world: &dyn MailWorld) -> Self {
