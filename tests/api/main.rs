@@ -8,6 +8,9 @@ mod common;
 mod accounts;
 mod holds;
 mod idempotency;
+mod input;
+mod keys;
+mod oauth;
 mod quotas;
 
 use std::time::Duration;
