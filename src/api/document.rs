@@ -239,6 +239,8 @@ pub struct Route {
     pub operation_id: String,
     /// The query parameters it knows.
     pub parameters: Vec<String>,
+    /// Whether it makes something new, which it then answers with 201.
+    pub makes: bool,
     /// Whether what it changes bears on who may come in.
     pub touches_credentials: bool,
 }
@@ -296,5 +298,6 @@ fn route(document: &Value, method: &Method, operation: &Value) -> Route {
     let operation_id = operation["operationId"].as_str().unwrap_or_default().to_owned();
     let touches_credentials = method != Method::GET
         && ["keys_", "accounts_", "holds_"].iter().any(|prefix| operation_id.starts_with(prefix));
-    Route { parameters: parameters.collect(), operation_id, touches_credentials }
+    let makes = operation["responses"].get("201").is_some();
+    Route { parameters: parameters.collect(), operation_id, makes, touches_credentials }
 }

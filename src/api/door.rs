@@ -60,12 +60,13 @@ where
     W: AsyncFnOnce(&mut Work, &Actor) -> domain::Result<Answer> + 'static,
 {
     let (state, wait, subject) = (entry.state.clone(), entry.wait, entry.actor.subtree());
+    let makes = entry.route.makes;
     let came = actix_web::rt::spawn(run(entry, work))
         .await
         .map_err(|_| Problem::new(Code::InternalError, "Nothing was changed. Our side has been told."))??;
     match (came.answer.operation_id, wait) {
         (Some(operation), Some(longest)) => {
-            let answer = wait::until_ended(&state, subject, came.answer, operation, longest).await?;
+            let answer = wait::until_ended(&state, subject, came.answer, operation, longest, makes).await?;
             Ok(answer.render(came.replayed))
         }
         _ => Ok(came.answer.render(came.replayed)),

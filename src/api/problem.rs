@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::domain;
 use crate::model::ids::RequestId;
+use crate::model::quotas::{Level, Violation};
 
 /// Declares the catalogue: each code once, with its status, whether the same request may succeed later, and
 /// its title.
@@ -242,9 +243,11 @@ impl From<domain::Error> for Problem {
             OperationInProgress(id) => {
                 Problem::new(Code::OperationInProgress, detail).with("operation_id", id)
             }
-            QuotaExceeded { violations, remedies } => Problem::new(Code::QuotaExceeded, detail)
-                .with("violations", violations)
-                .with("remedies", remedies),
+            QuotaExceeded { violations, remedies } => {
+                Problem::new(Code::QuotaExceeded, shortage(&violations))
+                    .with("violations", violations)
+                    .with("remedies", remedies)
+            }
             ExternalIdConflict { id } => {
                 Problem::new(Code::ExternalIdConflict, detail).with("existing_id", id)
             }
@@ -262,6 +265,22 @@ impl From<domain::Error> for Problem {
             Store(error) => error.into(),
         }
     }
+}
+
+/// Which quotas are short, and by how much as far as the caller may know.
+fn shortage(violations: &[Violation]) -> String {
+    let told = violations.iter().map(|violation| {
+        let at = match violation.level {
+            Level::Own => "the subscription",
+            Level::Account => "an account",
+            Level::Upstream => "an account above yours",
+        };
+        match violation.available {
+            Some(left) => format!("{}: {} asked, {left} left of {at}", violation.key, violation.requested),
+            None => format!("{}: {} asked, not so much is left of {at}", violation.key, violation.requested),
+        }
+    });
+    format!("The quota does not suffice. {}.", told.collect::<Vec<_>>().join("; "))
 }
 
 impl From<sqlx::Error> for Problem {

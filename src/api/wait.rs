@@ -4,37 +4,68 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::answer::Answer;
+use super::answer::{Answer, etag};
 use super::problem::Problem;
 use super::state::State;
 use crate::model::Subtree;
 use crate::model::commerce::orders::OrderView;
 use crate::model::ids::{OperationId, OrderId, ResourceId};
-use crate::model::services::operations::{Operation, OperationView};
+use crate::model::services::operations::{Operation, OperationStatus, OperationView};
 use crate::model::services::resources::ResourceView;
 use crate::store;
 
 /// How long another replica's end of an operation may go unnoticed.
 const LOOK_AGAIN: Duration = Duration::from_millis(150);
 
-/// Waits, then answers with the object as it is then: 200 or 201 if the operation ended in time, else what
-/// would have been answered at once.
+/// Waits, then answers with the object as it is then. If the operation ended in time the status is 200, or
+/// 201 where the route `makes` something and it was made; else it is what would have been answered at once.
 pub async fn until_ended(
     state: &State,
     subtree: Subtree,
     answer: Answer,
     id: OperationId,
     longest: Duration,
+    makes: bool,
 ) -> Result<Answer, Problem> {
     let ended = ended(state, &subtree, id, longest).await?;
     let Some(operation) = ended.filter(|operation| operation.status.is_final()) else { return Ok(answer) };
-    let kind = kind(&answer.body);
-    let body = refreshed(state, &subtree, &answer.body, &kind, operation).await?;
-    let made = answer.status == 202 && !matches!(kind, Kind::Other);
-    Ok(Answer { status: if made { 201 } else { 200 }, body, ..answer })
+    let made = makes && operation.status == OperationStatus::Succeeded;
+    let operation = OperationView::from(operation);
+    let mut conn = state.db.read(subtree).await?;
+    let fresh = match kind(&answer.body) {
+        Kind::Order(id) => store::commerce::orders::find(&mut conn, id).await?.map(|order| Fresh {
+            version: order.version,
+            place: format!("/v1/orders/{id}"),
+            body: json(&OrderView { operation: Some(operation.clone()), ..order.into() }),
+        }),
+        Kind::Resource(id) => store::services::resources::find(&mut conn, id).await?.map(|resource| Fresh {
+            version: resource.version,
+            place: format!("/v1/resources/{id}"),
+            body: json(&ResourceView { operation: Some(operation.clone()), ..resource.into() }),
+        }),
+        Kind::Other => None,
+    };
+    let status = if made { 201 } else { 200 };
+    Ok(match fresh {
+        Some(fresh) => Answer {
+            status,
+            body: fresh.body,
+            etag: Some(etag(fresh.version)),
+            location: Some(fresh.place),
+            ..answer
+        },
+        None => Answer { status, body: with_operation(&answer.body, &operation), ..answer },
+    })
 }
 
-/// The object that an answer is about.
+/// The object of an answer as it has become.
+struct Fresh {
+    version: i64,
+    place: String,
+    body: String,
+}
+
+/// What an answer is about.
 enum Kind {
     Order(OrderId),
     Resource(ResourceId),
@@ -81,28 +112,6 @@ pub async fn ended(
         };
         let _ = timeout(left.min(LOOK_AGAIN), ours).await;
     }
-}
-
-/// The body with the object and the operation as they are now.
-async fn refreshed(
-    state: &State,
-    subtree: &Subtree,
-    body: &str,
-    kind: &Kind,
-    operation: Operation,
-) -> Result<String, Problem> {
-    let operation = OperationView::from(operation);
-    let mut conn = state.db.read(subtree.clone()).await?;
-    let fresh = match kind {
-        Kind::Order(id) => store::commerce::orders::find(&mut conn, *id)
-            .await?
-            .map(|order| json(&OrderView { operation: Some(operation.clone()), ..order.into() })),
-        Kind::Resource(id) => store::services::resources::find(&mut conn, *id)
-            .await?
-            .map(|resource| json(&ResourceView { operation: Some(operation.clone()), ..resource.into() })),
-        Kind::Other => None,
-    };
-    Ok(fresh.unwrap_or_else(|| with_operation(body, &operation)))
 }
 
 fn json(view: &impl serde::Serialize) -> String {

@@ -61,6 +61,18 @@ impl Work {
         });
     }
 
+    /// The place in the order of events that the next one will have.
+    pub fn place(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Moves the event recorded last to a place before: what comes of a thing is told after the thing itself.
+    pub fn tell_at(&mut self, place: usize) {
+        if let Some(last) = self.events.pop() {
+            self.events.insert(place.min(self.events.len()), last);
+        }
+    }
+
     /// Writes the events, and the audit line if the work is a caller's. Each account's counters are
     /// touched once and in one order, so that two transactions never wait for each other.
     pub async fn record(&mut self, audit: Option<Line>) -> Result<()> {

@@ -107,6 +107,9 @@ async fn transaction(
     }
     next.version += 1;
     next.updated_at = work.now;
+    if let Some(parent) = next.parent_id.filter(|_| next.status.is_final()) {
+        queued |= store::services::operations::hurry(&mut work.tx, parent).await?;
+    }
     match done {
         Done::Nothing | Done::Access(..) => {}
         Done::Service(id, access, facts) => {

@@ -143,7 +143,8 @@ impl Bundle {
     pub fn hold_classes(self) -> Vec<ReasonClass> {
         match self {
             Bundle::BillingSystem => vec![ReasonClass::Payment],
-            _ => ReasonClass::ALL.to_vec(),
+            Bundle::Crm | Bundle::Auditor => Vec::new(),
+            Bundle::ResellerAdmin | Bundle::TenantAdmin | Bundle::OperatorAdmin => ReasonClass::ALL.to_vec(),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, unused_macros, unused_imports, reason = "no test uses all of it")]
 
+pub mod api;
 pub mod database;
 pub mod engines;
 pub mod recording;

@@ -105,6 +105,7 @@ pub struct Tenant {
 }
 
 pub const ALICE: &str = "alice@acme.example";
+const BOB: &str = "bob@acme.example";
 
 impl Tenant {
     pub async fn provisioned(world: &dyn MailWorld) -> Self {
@@ -155,6 +156,22 @@ pub async fn a_mailbox_is_made_once_and_opens_with_its_password_only(world: &dyn
     connector.ensure_resource(&target, &tenant.alice).await.unwrap();
     assert_eq!(world.snapshot().await, before, "a repeated call wrote something");
     assert_eq!(world.login(ALICE, "secret1").await, Ok(1));
+}
+
+pub async fn a_mailbox_without_a_password_refuses_every_login_and_takes_mail(world: &dyn MailWorld) {
+    let tenant = Tenant::provisioned(world).await;
+    let (connector, target) = (world.connector(), world.target());
+    let locked = ResourceGoal { password_hash: None, ..mailbox(&tenant.service, BOB, "unused", 100) };
+    connector.ensure_resource(&target, &locked).await.unwrap();
+    settle(world).await;
+    for password in ["", "unused", "*", "!"] {
+        assert!(world.login(BOB, password).await.is_err(), "{password:?}");
+    }
+    assert_eq!(world.deliver(BOB, 1000).await, Ok(()));
+    let opened = ResourceGoal { password_hash: Some(hash("secret1")), ..locked };
+    connector.ensure_resource(&target, &opened).await.unwrap();
+    settle(world).await;
+    assert_eq!(world.login(BOB, "secret1").await, Ok(1));
 }
 
 pub async fn a_changed_password_replaces_the_old_one(world: &dyn MailWorld) {
@@ -340,6 +357,7 @@ macro_rules! mail_conformance {
         $crate::mail_conformance! { $world =>
             a_server_answers_a_test_and_refuses_wrong_settings
             a_mailbox_is_made_once_and_opens_with_its_password_only
+            a_mailbox_without_a_password_refuses_every_login_and_takes_mail
             a_changed_password_replaces_the_old_one
             a_full_mailbox_takes_mail_again_once_its_quota_is_raised
             a_suspended_mailbox_refuses_login_and_keeps_its_mail

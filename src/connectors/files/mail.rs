@@ -62,6 +62,9 @@ impl Mailbox {
     }
 }
 
+/// A hash that is well-formed and that no password leads to, for a mailbox that has none yet.
+const LOCKED: &str = "{BLF-CRYPT}$2y$04$.....................................................";
+
 /// Who has a local part in a domain's file.
 #[derive(Debug)]
 enum Found {
@@ -128,7 +131,7 @@ pub(super) fn ensure_mailbox(
         (_, Found::Others) => return Err(foreign(&held.path)),
         (Some(hash), _) => checked(hash)?.to_owned(),
         (None, Found::Ours(_, mailbox)) => mailbox.hash.clone(),
-        (None, Found::Nobody) => return Err(Fault::Invalid("a new mailbox needs a password".into())),
+        (None, Found::Nobody) => LOCKED.to_owned(),
     };
     let mailbox = Mailbox { local: local.into(), hash, quota_mb: spec.quota_mb, access: goal.service.access };
 

@@ -6,7 +6,7 @@ use serde_json::json;
 use sqlx::types::Json;
 
 use crate::domain::{Error, Object, Result, Work};
-use crate::model::accounts::accounts::{Account, AccountStatus, AccountType, AccountView, Environment};
+use crate::model::accounts::accounts::{Account, AccountStatus, AccountType, Environment};
 use crate::model::events::events::EventType;
 use crate::model::ids::AccountId;
 use crate::model::path::MAX_DEPTH;
@@ -110,7 +110,7 @@ pub async fn create(work: &mut Work, actor: &Actor, opening: Opening) -> Result<
         held: parent.held,
     };
     store::accounts::accounts::insert(&mut work.tx, &account).await?;
-    let view = AccountView::from(account.clone());
+    let view = account.clone().seen_by(&account.path);
     work.event(
         EventType::AccountCreated,
         (account.id, &account.path),
@@ -156,7 +156,7 @@ pub async fn create_root(work: &mut Work, name: &str, environment: Environment) 
         held: None,
     };
     store::accounts::accounts::insert(&mut work.tx, &root).await?;
-    let view = AccountView::from(root.clone());
+    let view = root.clone().seen_by(&root.path);
     work.event(EventType::AccountCreated, (root.id, &root.path), "account", Object::new(root.id, 1, &view));
     Ok(root)
 }
@@ -182,7 +182,7 @@ pub async fn change(
 ) -> Result<Account> {
     let mut account = open(&mut work.tx, id).await?;
     check_version(account.version, expected)?;
-    let before = AccountView::from(account.clone());
+    let before = account.clone().seen_by(&account.path);
     account.name = change.name.unwrap_or(account.name);
     account.contact_email = change.contact_email.unwrap_or(account.contact_email);
     account.country = change.country.unwrap_or(account.country);
@@ -195,7 +195,7 @@ pub async fn change(
     }
     account.version += 1;
     account.updated_at = work.now;
-    let view = AccountView::from(account.clone());
+    let view = account.clone().seen_by(&account.path);
     work.event(
         EventType::AccountUpdated,
         (account.id, &account.path),

@@ -63,6 +63,7 @@ pub async fn place(work: &mut Work, actor: &Actor, placing: Placing) -> Result<M
     let operation_id = OperationId::new();
     let mut job =
         Job { account: &account, order_id: id, operation_id, steps: Vec::new(), reserved: Vec::new() };
+    let first = work.place();
     let mut items = Vec::new();
     for (at, item) in placing.items.into_iter().enumerate() {
         items.push(match item {
@@ -113,6 +114,7 @@ pub async fn place(work: &mut Work, actor: &Actor, placing: Placing) -> Result<M
     let view = OrderView::from(order.clone());
     let object = Object::new(order.id, order.version, &view);
     work.event(EventType::OrderCreated, (account.id, &account.path), "order", object);
+    work.tell_at(first);
     if at_once {
         let object = Object::new(order.id, order.version, &view);
         work.event(EventType::OrderCompleted, (account.id, &account.path), "order", object);

@@ -111,12 +111,15 @@ pub struct AccountView {
     pub updated_at: Time,
 }
 
-impl From<Account> for AccountView {
-    fn from(account: Account) -> Self {
-        Self {
+impl Account {
+    /// The account as the one at `viewer` sees it.
+    pub fn seen_by(self, viewer: &Path) -> AccountView {
+        let account = self;
+        let from_above = viewer.covers(&account.path) && viewer != &account.path;
+        AccountView {
             id: account.id,
             account_type: account.account_type,
-            parent_id: account.parent_id,
+            parent_id: account.parent_id.filter(|_| from_above),
             name: account.name,
             environment: account.environment,
             status: account.status,

@@ -132,6 +132,17 @@ pub async fn claim(tx: &mut Tx, lease_seconds: i64, now: Time) -> Result<Option<
     .await
 }
 
+/// Has a waiting operation looked at again at once; says whether it was waiting.
+pub async fn hurry(tx: &mut Tx, id: OperationId) -> Result<bool> {
+    let changed = tx
+        .query("UPDATE operations SET due_at = $2 WHERE id = $1 AND status = 'queued' AND due_at > $2")
+        .bind(id)
+        .bind(Time::EPOCH)
+        .execute()
+        .await?;
+    Ok(changed == 1)
+}
+
 /// Lengthens a worker's lease; says whether it still has it.
 pub async fn heartbeat(tx: &mut Tx, id: OperationId, fence: i64, lease_seconds: i64) -> Result<bool> {
     let changed = tx

@@ -76,10 +76,11 @@ struct NewAccount {
 async fn accounts_list(mut caller: Caller<need::AccountsRead>) -> Result<HttpResponse, Problem> {
     let page = caller.page()?;
     let after: Option<(Path, AccountId)> = page.after()?;
+    let viewer = caller.credential.key.path.clone();
     let mut conn = caller.read().await?;
     let rows = store::accounts::accounts::page(&mut conn, after.as_ref(), page.rows()).await?;
     let (rows, next) = page.cut(rows, |account| (account.path.clone(), account.id));
-    Ok(AccountList::answer(rows.into_iter().map(AccountView::from).collect(), next))
+    Ok(AccountList::answer(rows.into_iter().map(|account| account.seen_by(&viewer)).collect(), next))
 }
 
 /// Open an account
@@ -115,7 +116,7 @@ async fn accounts_create(mut caller: Caller<need::AccountsWrite>) -> Result<Http
             let made = accounts::create(work, actor, opening).await?;
             let (new, account) = (made.is_new(), Made::into_inner(made));
             let (place, version, id) = (format!("/v1/accounts/{}", account.id), account.version, account.id);
-            Ok(Answer::made(new, place, &AccountView::from(account)).version(version).about(id))
+            Ok(Answer::made(new, place, &account.seen_by(&actor.principal_path)).version(version).about(id))
         })
         .await
 }
@@ -132,7 +133,8 @@ async fn accounts_get(mut caller: Caller<need::AccountsRead>) -> Result<HttpResp
     let id = caller.account_id()?;
     let account = accounts::find(&mut caller.read().await?, id).await?;
     let version = account.version;
-    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(version))).json(AccountView::from(account)))
+    let view = account.seen_by(&caller.credential.key.path);
+    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(version))).json(view))
 }
 
 /// What is to change of an account: what is left out stays, `null` clears.
@@ -188,10 +190,10 @@ async fn accounts_update(mut caller: Caller<need::AccountsWrite>) -> Result<Http
         metadata: body.metadata,
     };
     caller
-        .write(async move |work, _| {
+        .write(async move |work, actor| {
             let account = accounts::change(work, id, change, expected).await?;
             let (version, id) = (account.version, account.id);
-            Ok(Answer::ok(&AccountView::from(account)).version(version).about(id))
+            Ok(Answer::ok(&account.seen_by(&actor.principal_path)).version(version).about(id))
         })
         .await
 }
@@ -212,9 +214,10 @@ async fn accounts_children(mut caller: Caller<need::AccountsRead>) -> Result<Htt
     let page = caller.page()?;
     let after: Option<AccountId> = page.after()?;
     let id = caller.account_id()?;
+    let viewer = caller.credential.key.path.clone();
     let mut conn = caller.read().await?;
     accounts::find(&mut conn, id).await?;
     let rows = store::accounts::accounts::children(&mut conn, id, after, page.rows()).await?;
     let (rows, next) = page.cut(rows, |account| account.id);
-    Ok(AccountList::answer(rows.into_iter().map(AccountView::from).collect(), next))
+    Ok(AccountList::answer(rows.into_iter().map(|account| account.seen_by(&viewer)).collect(), next))
 }

@@ -41,7 +41,7 @@ async fn me_get(mut caller: Caller<need::AccountsRead>) -> Result<HttpResponse, 
     let key = KeyView::from(caller.credential.key.clone());
     let scopes = caller.scopes.to_vec();
     Ok(HttpResponse::Ok().json(Me {
-        account: account.into(),
+        account: account.seen_by(&caller.credential.key.path),
         key,
         scopes,
         server_version: env!("CARGO_PKG_VERSION"),

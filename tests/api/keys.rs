@@ -1,0 +1,109 @@
+//! Credentials: what they open, what they may hand on, and how they end.
+
+use super::*;
+
+/// Each operation of the document: its method, its path with identifiers filled in, and its scope.
+fn operations() -> Vec<(reqwest::Method, String, Option<String>)> {
+    let document = tenantry::api::document();
+    let mut operations = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let scope = operation["security"][0]["oauth2"][0].as_str().map(str::to_owned);
+            let filled =
+                path.replace("{id}", "acc_01jq3v8z0kf5n9d2t7x4m6c1ab").replace("{key}", "mail.mailboxes");
+            operations.push((method.to_uppercase().parse().unwrap(), filled, scope));
+        }
+    }
+    assert!(operations.len() > 60);
+    operations
+}
+
+on_both_servers! {
+    async fn every_operation_asks_for_a_credential_and_for_the_scope_that_the_document_tells(site: With::no_workers()) {
+        let scopes: Vec<_> = tenantry::model::scopes::Scope::ALL.iter().map(|scope| scope.as_str()).collect();
+        for (method, path, scope) in operations() {
+            let Some(scope) = scope else {
+                assert!(!path.starts_with("/v1/"), "{path} has no scope");
+                continue;
+            };
+            let place = format!("{method} {path}");
+            let none = site.call(method.clone(), &path).send().await.refused(401, "unauthenticated");
+            assert!(none.header("www-authenticate").unwrap().starts_with("Bearer resource_metadata="), "{place}");
+            for wrong in ["nonsense", "tnk_live_01jq3v8z0kf5n9d2t7x4m6c1ab_x", "eyJ.a.b"] {
+                let invalid = site.call(method.clone(), &path).key(wrong).send().await.refused(401, "invalid_token");
+                assert!(invalid.header("www-authenticate").unwrap().contains("error=\"invalid_token\""), "{place}");
+            }
+            let _ = &scopes;
+        }
+        // A key with every scope but one is refused by exactly the operations of that one.
+        let mut lacking: std::collections::BTreeMap<&str, String> = Default::default();
+        for left_out in &scopes {
+            let others: Vec<_> = scopes.iter().filter(|scope| scope != &left_out).collect();
+            let asked = json!({"name": "all but one", "scopes": others});
+            let made = site.post("/v1/keys").key(&site.operator_key).json(asked).send().await.is(201);
+            lacking.insert(left_out, made.text_at("secret"));
+        }
+        for (method, path, scope) in operations() {
+            let Some(scope) = scope else { continue };
+            let key = &lacking[scope.as_str()];
+            let refused = site.call(method.clone(), &path).key(key).send().await.refused(403, "insufficient_scope");
+            let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
+            assert_eq!(refused.header("www-authenticate"), Some(challenge.as_str()), "{method} {path}");
+            let granted = site.call(method.clone(), &path).key(&site.operator_key).json(json!({"x": 1})).send().await;
+            assert!(![401, 403, 500].contains(&granted.status), "{method} {path}: {}", granted.text);
+        }
+    }
+
+    async fn a_key_hands_on_nothing_that_it_lacks(site: With::no_workers()) {
+        let world = site.world().await;
+        let make = |by: &str, body: Value| site.post("/v1/keys").key(by).json(body).send();
+        let refused = make(&world.reseller.key, json!({"name": "k", "scopes": ["orders:read", "servers:write"]})).await;
+        assert!(refused.refused(403, "scope_escalation").text_at("detail").contains("servers:write"));
+        make(&world.reseller.key, json!({"name": "k", "bundle": "operator_admin"})).await.refused(403, "scope_escalation");
+        make(&world.reseller.key, json!({"name": "k", "bundle": "reseller_admin", "account_id": world.operator.id})).await.refused(404, "account_not_found");
+        let narrow = json!({"name": "k", "scopes": ["keys:write", "services:suspend"], "hold_classes": ["payment"]});
+        let narrow = make(&world.reseller.key, narrow).await.is(201).text_at("secret");
+        let wider = json!({"name": "k", "scopes": ["services:suspend"], "hold_classes": ["payment", "abuse"]});
+        make(&narrow, wider).await.refused(403, "scope_escalation");
+        make(&narrow, json!({"name": "k", "scopes": ["services:suspend"]})).await.refused(403, "scope_escalation");
+        make(&narrow, json!({"name": "k", "scopes": ["services:suspend"], "hold_classes": ["payment"]})).await.is(201);
+        for both in [json!({"name": "k"}), json!({"name": "k", "bundle": "crm", "scopes": ["orders:read"]})] {
+            make(&world.reseller.key, both).await.refused(422, "validation_failed");
+        }
+    }
+
+    async fn a_secret_is_told_once_and_a_revoked_key_is_refused_at_once(site: With::no_workers()) {
+        let world = site.world().await;
+        let by = &world.reseller.key;
+        let made = site.post("/v1/keys").key(by).json(json!({"name": "shop", "scopes": ["orders:read"]})).send().await.is(201);
+        let (id, secret) = (made.id(), made.text_at("secret"));
+        assert!(secret.starts_with(&format!("tnk_live_{}_", &id[4..])), "the secret names its key");
+        site.get("/v1/orders").key(&secret).send().await.is(200);
+        let path = format!("/v1/keys/{id}");
+        for told in [site.get(&path).key(by).send().await.is(200), site.get("/v1/keys").key(by).send().await.is(200)] {
+            assert!(told.text.contains(&id) && !told.text.contains("tnk_") && !told.text.contains("secret"), "{}", told.text);
+        }
+        for changed in [secret.replace("tnk_live", "tnk_test"), format!("{}A", &secret[..secret.len() - 1]), secret.to_uppercase()] {
+            if changed != secret {
+                site.get("/v1/orders").key(&changed).send().await.refused(401, "invalid_token");
+            }
+        }
+        let revoked = site.delete(&path).key(by).send().await.is(200);
+        assert_eq!(revoked.body["status"], "revoked");
+        site.get("/v1/orders").key(&secret).send().await.refused(401, "invalid_token");
+        site.delete(&path).key(by).send().await.is(200);
+        site.delete(&format!("/v1/keys/{}", "key_01jq3v8z0kf5n9d2t7x4m6c1ab")).key(by).send().await.refused(404, "not_found");
+    }
+
+    async fn a_key_ends_when_its_time_is_over(site: With::clock()) {
+        let world = site.world().await;
+        let expires = site.clock.now().plus(Duration::from_secs(3600));
+        let asked = json!({"name": "short", "scopes": ["orders:read"], "expires_at": expires});
+        let secret = site.post("/v1/keys").key(&world.reseller.key).json(asked.clone()).send().await.is(201).text_at("secret");
+        site.get("/v1/orders").key(&secret).send().await.is(200);
+        site.clock.advance(Duration::from_secs(3600));
+        site.get("/v1/orders").key(&secret).send().await.refused(401, "invalid_token");
+        let refused = site.post("/v1/keys").key(&world.reseller.key).json(asked).send().await.refused(422, "validation_failed");
+        assert_eq!(refused.faults(), [("/expires_at".into(), "in_the_past".into())]);
+    }
+}

@@ -1,0 +1,18 @@
+//! What callers see: the whole program over HTTP, on both databases.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod accounts;
+mod holds;
+mod idempotency;
+mod input;
+mod keys;
+mod oauth;
+mod quotas;
+
+use std::time::Duration;
+
+use common::api::{Answer, Party, Site, With, World, add, change, mail_quotas, mailbox};
+use common::until;
+use serde_json::{Value, json};
