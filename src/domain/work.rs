@@ -89,6 +89,8 @@ impl Work {
             last.insert(account, (counted.0 - events, counted.1));
         }
         for event in &mut self.events {
+            // Identifiers sort as they are made: of one transaction's events, the feed keeps their order.
+            event.id = EventId::new();
             if let Some((sequence, _)) = last.get_mut(&event.account_id) {
                 *sequence += 1;
                 event.sequence = *sequence;
