@@ -1,10 +1,206 @@
 //! The story that `tenantry demo` tells, as an outside client.
 
-use crate::cli::Flags;
-use crate::config::Config;
-use crate::program::Stop;
+mod client;
+mod json;
+mod place;
+mod print;
+mod receiver;
+mod story;
 
-/// Tells the story.
-pub async fn run(_: Config, _: Flags, _: bool) -> Result<u8, Stop> {
-    Err(Stop::failed("the story is being written"))
+use std::time::Instant;
+
+use clap::Parser;
+use secrecy::ExposeSecret;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::cli::{Cli, Command, Flags, KeyCommand, KeyOrder, exit};
+use crate::clock::Clock;
+use crate::program::{Program, Roles, Running, Stop};
+use crate::telemetry;
+use client::{Client, Failure, Key};
+use place::{Addresses, Place};
+use print::{Ink, Page};
+use receiver::Receiver;
+use story::{Names, Story};
+
+/// Starts an installation in a folder of its own, tells the story against it and goes on serving until it is told
+/// to stop, or ends with the story. The code is 1 if anything was not as told.
+pub async fn run(flags: Flags, exit_after: bool) -> Result<u8, Stop> {
+    if flags.database_url.is_some() {
+        let reason = "the demo has a database of its own, on SQLite; leave --database-url out";
+        return Err(Stop::because(exit::USAGE, reason));
+    }
+    let mut signals = Signals::new()?;
+    let (page, clock) = (Page::new(), Clock::system());
+    let place = Place::choose(flags.data_dir.as_deref())?;
+    let addresses = Addresses::choose(flags.listen)?;
+    let names = Names::new(place.telling);
+    let receiver = Receiver::start(&names.hook(), clock.clone()).map_err(Stop::failed)?;
+    let config = place.config(&flags, &addresses, &format!("127.0.0.1:{}", receiver.port))?;
+    telemetry::init(&config.log, clock.clone()).map_err(Stop::failed)?;
+    let metrics = telemetry::install_metrics().map_err(Stop::failed)?;
+
+    let program = Program::open(config, clock).await?;
+    let first = program.create_key(&first_key()).await?;
+    let operator = Key { variable: "OPERATOR_KEY", secret: first.secret.expose_secret().to_owned() };
+    let running = program.start(Roles { api: true, workers: true }, metrics).await?;
+    place.remember()?;
+
+    let base = format!("http://{}", addresses.api);
+    let started = Instant::now();
+    let told = tokio::select! {
+        told = tell(page, &base, &addresses, &place, receiver, names, operator) => told,
+        () = signals.next() => {
+            stop(running, &mut signals).await?;
+            place.leave()?;
+            return Ok(exit::INTERRUPTED);
+        }
+    };
+    let keys = match told {
+        Ok(keys) => keys,
+        Err(failure) => {
+            report(page, &failure, &place).map_err(unsaid)?;
+            stop(running, &mut signals).await?;
+            return Ok(exit::FAILED);
+        }
+    };
+    let took = started.elapsed().as_secs_f64();
+    if exit_after {
+        stop(running, &mut signals).await?;
+        place.leave()?;
+        let left = match place.temporary {
+            true => "The folder was a temporary one and is gone; --data DIR keeps it.".to_owned(),
+            false => format!("What it made is in {}.", place.dir.display()),
+        };
+        let lines = [format!("All came as told, in {took:.1} seconds."), left];
+        page.line("").and_then(|()| page.frame(&lines)).map_err(unsaid)?;
+        return Ok(exit::OK);
+    }
+    farewell(page, &base, &addresses, &place, &keys, took).map_err(unsaid)?;
+    signals.next().await;
+    page.line("\nStopping; Ctrl-C once more stops at once.").map_err(unsaid)?;
+    stop(running, &mut signals).await?;
+    place.leave()?;
+    page.line("Stopped.").map_err(unsaid)?;
+    Ok(exit::OK)
+}
+
+/// The first credential is made on the server itself, by what `tenantry key create` does.
+fn first_key() -> KeyOrder {
+    let line = ["tenantry", "key", "create", "--bundle", "operator_admin", "--name", "First key"];
+    match Cli::try_parse_from(line).map(|cli| cli.command) {
+        Ok(Command::Key(KeyCommand::Create(order))) => order,
+        other => unreachable!("the command line makes a key: {other:?}"),
+    }
+}
+
+async fn tell(
+    page: Page,
+    base: &str,
+    addresses: &Addresses,
+    place: &Place,
+    receiver: Receiver,
+    names: Names,
+    operator: Key,
+) -> Result<Vec<Key>, Failure> {
+    page.line(
+        page.ink(
+            Ink::Bold,
+            "Tenantry: from an empty folder to a mailbox that is sold, suspended and resumed",
+        ),
+    )?;
+    page.line("")?;
+    if let Some(taken) = addresses.taken {
+        page.note(&format!(
+            "{taken} is taken by another program, so this one listens on {}.",
+            addresses.api
+        ))?;
+    }
+    page.note(&format!(
+        "The server listens on {base}, with an embedded database and the files it hosts in {}. All that follows is \
+         real: each call goes over HTTP and is shown as curl, with what came back (… stands for what is left out).",
+        place.dir.display()
+    ))?;
+    page.note("The operator's first key was made on the server, as this does:")?;
+    page.block(Ink::Call, "tenantry key create --bundle operator_admin --name 'First key'")?;
+    page.note("To paste the calls below while the server is up, set it in your shell:")?;
+    page.line(operator.export())?;
+    let client = Client::new(base.to_owned(), page)?;
+    let story = Story::new(page, client, receiver, names, place.hosting());
+    let told = story.tell(operator).await;
+    story.receiver.stop().await;
+    told
+}
+
+fn report(page: Page, failure: &Failure, place: &Place) -> std::io::Result<()> {
+    page.line("")?;
+    match failure {
+        Failure::Untold { expected, came } => {
+            page.line(page.ink(Ink::Bad, "This is not as told."))?;
+            page.line(format!("  expected: {expected}"))?;
+            page.line(format!("  came:     {came}"))?;
+        }
+        Failure::Broken(reason) => {
+            page.line(page.ink(Ink::Bad, "The story cannot go on."))?;
+            page.line(format!("  {reason}"))?;
+        }
+    }
+    page.note(&format!("The story ends here; what it left is in {}.", place.dir.display()))
+}
+
+fn farewell(
+    page: Page,
+    base: &str,
+    addresses: &Addresses,
+    place: &Place,
+    keys: &[Key],
+    took: f64,
+) -> std::io::Result<()> {
+    let goes = if place.temporary { " (goes when it stops; --data DIR keeps it)" } else { "" };
+    let lines = [
+        format!("All came as told, in {took:.1} seconds. The server stays up:"),
+        String::new(),
+        format!("API      {base}/v1"),
+        format!("Docs     {base}/docs (needs no network)"),
+        format!("Health   http://{}/readyz, metrics at /metrics", addresses.admin),
+        format!("Files    {}{goes}", place.dir.display()),
+        "Keys     below; $OPERATOR_KEY may do everything, $CRM_KEY sells, $BILLING_KEY suspends".to_owned(),
+        "Stop     Ctrl-C".to_owned(),
+    ];
+    page.line("")?;
+    page.frame(&lines)?;
+    keys.iter().try_for_each(|key| page.line(key.export()))?;
+    page.line(page.ink(Ink::Call, format!("curl -sS {base}/v1/me -H \"Authorization: Bearer $CRM_KEY\"")))
+}
+
+fn unsaid(error: std::io::Error) -> Stop {
+    Stop::because(exit::IO, format!("stdout: {error}"))
+}
+
+/// Stops in order, or at once when it is told to a second time.
+async fn stop(running: Running, signals: &mut Signals) -> Result<(), Stop> {
+    tokio::select! {
+        () = running.stop() => Ok(()),
+        () = signals.next() => Err(Stop { code: exit::INTERRUPTED, reasons: Vec::new() }),
+    }
+}
+
+/// The wish that the process end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Stop> {
+        let on = |kind| signal(kind).map_err(Stop::failed);
+        Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
