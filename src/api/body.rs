@@ -6,6 +6,8 @@ use std::sync::Arc;
 use actix_web::http::header;
 use actix_web::{HttpRequest, dev::Payload, web};
 use futures_util::StreamExt;
+use jsonschema::ValidationError;
+use jsonschema::error::ValidationErrorKind as Kind;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -50,13 +52,71 @@ impl Schemas {
 
     fn check(&self, name: &str, value: &Value) -> Vec<Fault> {
         let Some(validator) = self.0.get(name) else { return Vec::new() };
-        validator.iter_errors(value).take(MAX_FAULTS).map(|error| fault(&error)).collect()
+        let mut faults = Vec::new();
+        told(&validator.iter_errors(value).collect::<Vec<_>>(), &mut faults);
+        faults.truncate(MAX_FAULTS);
+        faults
+    }
+}
+
+/// The faults behind a schema's errors: where one of several forms would do, those of the form that was meant.
+fn told(errors: &[ValidationError<'_>], faults: &mut Vec<Fault>) {
+    let forms: Vec<_> =
+        errors.iter().filter(|error| matches!(error.kind(), Kind::OneOfNotValid { .. })).collect();
+    for error in errors {
+        let noise = matches!(error.kind(), Kind::UnevaluatedProperties { .. })
+            && forms.iter().any(|form| form.instance_path() == error.instance_path());
+        match error.kind() {
+            _ if noise => {}
+            Kind::OneOfNotValid { context } => meant(error, context, faults),
+            _ => faults.push(fault(error)),
+        }
+    }
+}
+
+/// The faults in the one form whose tag, or type, is the one that was sent; without such a form, what tags there are.
+fn meant(error: &ValidationError<'_>, forms: &[Vec<ValidationError<'static>>], faults: &mut Vec<Fault>) {
+    let place = error.instance_path().to_string();
+    let tag = |error: &&ValidationError<'_>| match error.kind() {
+        Kind::Enum { .. } => {
+            let path = error.instance_path().to_string();
+            path.strip_prefix(&place).is_some_and(|rest| rest.rfind('/') == Some(0))
+        }
+        Kind::Required { property } => matches!(property.as_str(), Some("type" | "action")),
+        _ => false,
+    };
+    let other = |error: &ValidationError<'_>| {
+        matches!(error.kind(), Kind::Type { .. }) && error.instance_path().as_str() == place || tag(&error)
+    };
+    let mut fitting = forms.iter().filter(|form| !form.iter().any(other));
+    if let (Some(form), None) = (fitting.next(), fitting.next()) {
+        return told(form, faults);
+    }
+    let tags: Vec<_> = forms.iter().flatten().filter(tag).collect();
+    match tags.first() {
+        None => faults.push(fault(error)),
+        Some(first) => {
+            let known: Vec<_> = tags
+                .iter()
+                .filter_map(|error| match error.kind() {
+                    Kind::Enum { options } => Some(options.as_array()?.iter().map(Value::to_string)),
+                    _ => None,
+                })
+                .flatten()
+                .collect();
+            match known.is_empty() {
+                true => faults.push(fault(first)),
+                false => faults.push(Fault {
+                    detail: format!("must be one of {}", known.join(", ")),
+                    ..fault(first)
+                }),
+            }
+        }
     }
 }
 
 /// A fault in the words of the schema. The value that was sent is never told back: it may be a secret.
-fn fault(error: &jsonschema::ValidationError<'_>) -> Fault {
-    use jsonschema::error::ValidationErrorKind as Kind;
+fn fault(error: &ValidationError<'_>) -> Fault {
     let pointer = error.instance_path().to_string();
     match error.kind() {
         Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, delete, get, patch, post};
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 use validator::Validate;
@@ -41,7 +41,7 @@ pub struct NewResource {
     #[serde(flatten)]
     spec: ResourceSpec,
     /// Kept as a hash only and never read back. A mailbox without one refuses every login until it is set.
-    #[serde(default, skip_serializing)]
+    #[serde(default, serialize_with = "unsaid")]
     #[schema(value_type = Option<String>, min_length = 8, max_length = 72, format = Password, nullable = false)]
     password: Option<SecretString>,
     /// The caller's own name for it. A second create with the same name and content answers 200 with the
@@ -50,6 +50,11 @@ pub struct NewResource {
     external_id: Option<String>,
     #[serde(default)]
     metadata: BTreeMap<String, String>,
+}
+
+/// What stands for a body never depends on its password.
+fn unsaid<S: Serializer>(_: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_none()
 }
 
 impl Validate for NewResource {
@@ -61,6 +66,12 @@ impl Validate for NewResource {
         if self.password.is_some() && !self.spec.resource_type().has_password() {
             let error = validator::ValidationError::new("not_allowed_here");
             errors.add("password", error.with_message("such a resource has no password".into()));
+        }
+        let bytes = self.password.as_ref().map_or(0, |password| password.expose_secret().len());
+        if bytes > passwords::MAX_BYTES {
+            let error = validator::ValidationError::new("too_long");
+            let detail = format!("has at most {} bytes", passwords::MAX_BYTES);
+            errors.add("password", error.with_message(detail.into()));
         }
         validator::ValidationErrors::merge(
             if errors.is_empty() { Ok(()) } else { Err(errors) },
