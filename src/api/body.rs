@@ -6,6 +6,8 @@ use std::sync::Arc;
 use actix_web::http::header;
 use actix_web::{HttpRequest, dev::Payload, web};
 use futures_util::StreamExt;
+use jsonschema::ValidationError;
+use jsonschema::error::ValidationErrorKind as Kind;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -61,12 +63,11 @@ impl Schemas {
 
 /// The faults behind an error. Where none of several variants fits, those of the one that was meant: the
 /// variant whose own member (`type`, `action`) was sent, or else the one that comes nearest.
-fn collect_schema(error: &jsonschema::ValidationError<'_>, faults: &mut Vec<Fault>) {
-    use jsonschema::error::ValidationErrorKind as Kind;
+fn collect_schema(error: &ValidationError<'_>, faults: &mut Vec<Fault>) {
     let (Kind::OneOfNotValid { context } | Kind::AnyOf { context }) = error.kind() else {
         return faults.push(fault(error));
     };
-    let told_apart = |error: &jsonschema::ValidationError<'_>| {
+    let told_apart = |error: &ValidationError<'_>| {
         let at = error.instance_path().to_string();
         let tag = at.ends_with("/type") || at.ends_with("/action");
         (tag && matches!(error.kind(), Kind::Enum { .. })) || is_null(error)
@@ -80,17 +81,13 @@ fn collect_schema(error: &jsonschema::ValidationError<'_>, faults: &mut Vec<Faul
 }
 
 /// Whether all that an error says is that the value is not `null`.
-fn is_null(error: &jsonschema::ValidationError<'_>) -> bool {
-    use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
+fn is_null(error: &ValidationError<'_>) -> bool {
+    use jsonschema::error::TypeKind;
     matches!(error.kind(), Kind::Type { kind: TypeKind::Single(jsonschema::JsonType::Null) })
 }
 
 /// The member that tells the variants apart has none of their values.
-fn untold(
-    error: &jsonschema::ValidationError<'_>,
-    context: &[Vec<jsonschema::ValidationError<'static>>],
-) -> Fault {
-    use jsonschema::error::ValidationErrorKind as Kind;
+fn untold(error: &ValidationError<'_>, context: &[Vec<ValidationError<'static>>]) -> Fault {
     let mut known = Vec::new();
     let mut at = error.instance_path().to_string();
     for error in context.iter().flatten() {
@@ -106,8 +103,7 @@ fn untold(
 }
 
 /// A fault in the words of the schema. The value that was sent is never told back: it may be a secret.
-fn fault(error: &jsonschema::ValidationError<'_>) -> Fault {
-    use jsonschema::error::ValidationErrorKind as Kind;
+fn fault(error: &ValidationError<'_>) -> Fault {
     let pointer = error.instance_path().to_string();
     match error.kind() {
         Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {

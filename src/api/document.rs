@@ -68,6 +68,9 @@ fn finish(document: &mut Value) {
     document["components"]["schemas"]["Problem"] = problem_schema();
     document["components"]["securitySchemes"] = security_schemes();
     document["components"]["parameters"] = common_parameters();
+    for name in CLOSED {
+        document["components"]["schemas"][name]["unevaluatedProperties"] = json!(false);
+    }
     let schemas = document["components"]["schemas"].clone();
     let Some(paths) = document["paths"].as_object_mut() else { return };
     for (path, item) in paths {
@@ -82,6 +85,9 @@ fn finish(document: &mut Value) {
         }
     }
 }
+
+/// Bodies that are put together from several schemas and know no other members than those of all of them.
+const CLOSED: &[&str] = &["NewOrderItem", "NewResource"];
 
 /// The operations that go by `If-Match`.
 const CONDITIONAL: &[&str] = &[

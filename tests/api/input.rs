@@ -85,7 +85,7 @@ on_both_servers! {
         let key = &world.tenant.key;
         let place = format!("/v1/services/{}/resources", ordered.mail);
         let new = |password: Value| json!({"type": "mailbox", "spec": {"address": "a@acme.example"}, "password": password});
-        for wrong in [json!("hunter2"), json!(12_345_678_901_i64), json!(["hunter2 hunter2"]), json!("hunter2-".repeat(20))] {
+        for wrong in [json!("hunter2"), json!(12_345_678_901_i64), json!(["hunter2 hunter2"]), json!("hunter2-".repeat(20)), json!("hunter2ü".repeat(9))] {
             let refused = site.post(&place).key(key).json(new(wrong)).send().await.refused(422, "validation_failed");
             assert!(refused.faults().iter().all(|(place, _)| place == "/password"), "{}", refused.text);
             assert!(!refused.text.contains("hunter2") && !refused.text.contains("12345678901"), "{}", refused.text);

@@ -69,6 +69,12 @@ impl Validate for NewResource {
             }
             _ => {}
         }
+        let bytes = self.password.as_ref().map_or(0, |password| password.expose_secret().len());
+        if bytes > passwords::MAX_BYTES {
+            let error = validator::ValidationError::new("too_long");
+            let detail = format!("has at most {} bytes", passwords::MAX_BYTES);
+            errors.add("password", error.with_message(detail.into()));
+        }
         validator::ValidationErrors::merge(
             if errors.is_empty() { Ok(()) } else { Err(errors) },
             "spec",

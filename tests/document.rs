@@ -1,0 +1,243 @@
+//! The document: what is committed is what is served, and it says all that a client needs.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/v1.json");
+/// What callers need no credential for.
+const OPEN: [&str; 4] = [
+    "/oauth/token",
+    "/oauth/jwks",
+    "/.well-known/oauth-authorization-server",
+    "/.well-known/oauth-protected-resource",
+];
+
+fn document() -> Value {
+    tenantry::api::document()
+}
+
+/// Each operation with its method and its path.
+fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
+    let paths = document["paths"].as_object().expect("there are paths");
+    let of = |item: &'_ Value| {
+        item.as_object()
+            .expect("a path has methods")
+            .clone()
+            .into_iter()
+            .map(|(method, _)| method)
+            .collect::<Vec<_>>()
+    };
+    let mut all = Vec::new();
+    for (path, item) in paths {
+        for method in of(item) {
+            let (method, operation) = item.as_object().unwrap().get_key_value(&method).unwrap();
+            all.push((method.as_str(), path.as_str(), operation));
+        }
+    }
+    all
+}
+
+#[test]
+fn the_committed_document_is_the_one_that_is_served() {
+    let made = format!("{}\n", serde_json::to_string_pretty(&document()).unwrap());
+    if std::env::var("UPDATE").is_ok_and(|update| update == "1") {
+        std::fs::write(FILE, &made).unwrap();
+    }
+    let committed = std::fs::read_to_string(FILE).unwrap();
+    let committed: Value = serde_json::from_str(&committed).unwrap();
+    assert_eq!(committed, document(), "openapi/v1.json is old: UPDATE=1 cargo test --test document");
+}
+
+#[test]
+fn each_operation_has_a_name_of_its_own_a_noun_first_and_a_summary() {
+    let document = document();
+    let tags: BTreeSet<_> =
+        document["tags"].as_array().unwrap().iter().map(|tag| &tag["name"]).map(Value::to_string).collect();
+    let mut names = BTreeSet::new();
+    for (method, path, operation) in operations(&document) {
+        let name = operation["operationId"].as_str().expect("an operation has a name");
+        assert!(names.insert(name), "{name} is there twice");
+        assert!(
+            name.contains('_') && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'),
+            "{name}"
+        );
+        let summary = operation["summary"].as_str().unwrap_or_default();
+        assert!(
+            !summary.is_empty() && summary.len() <= 60 && !summary.ends_with('.'),
+            "{method} {path}: {summary:?}"
+        );
+        let own = operation["tags"].as_array().expect("an operation has a tag");
+        assert!(own.len() == 1 && tags.contains(&own[0].to_string()), "{method} {path}: {own:?}");
+    }
+}
+
+#[test]
+fn each_operation_says_what_it_needs_and_how_it_refuses() {
+    let document = document();
+    for (method, path, operation) in operations(&document) {
+        let place = format!("{method} {path}");
+        if OPEN.contains(&path) {
+            assert!(operation["security"].is_null(), "{place}");
+            continue;
+        }
+        let scopes = operation["security"][0]["oauth2"].as_array().expect("a scope");
+        assert_eq!(scopes.len(), 1, "{place}");
+        let scope = scopes[0].as_str().unwrap();
+        assert!(scope.parse::<tenantry::model::scopes::Scope>().is_ok(), "{place}: {scope}");
+        assert_eq!(method == "get", scope.ends_with(":read"), "{place} needs {scope}");
+        let responses = operation["responses"].as_object().unwrap();
+        let mut needed = vec!["400", "401", "403", "422", "503"];
+        if path.contains('{') {
+            needed.push("404");
+        }
+        if method != "get" {
+            needed.push("409");
+        }
+        if operation.get("requestBody").is_some() {
+            needed.extend(["413", "415"]);
+        }
+        for status in needed {
+            let kind =
+                &responses.get(status).unwrap_or_else(|| panic!("{place} tells no {status}"))["content"];
+            assert!(kind["application/problem+json"].is_object(), "{place} {status}");
+        }
+        assert!(responses.keys().any(|status| status.starts_with('2')), "{place}");
+        let names: Vec<_> = resolved_parameters(&document, operation);
+        assert_eq!(method != "get", names.contains(&"Idempotency-Key".into()), "{place}");
+        assert_eq!(responses.contains_key("202"), names.contains(&"Prefer".into()), "{place}");
+    }
+}
+
+fn resolved_parameters(document: &Value, operation: &Value) -> Vec<String> {
+    let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+    let name = |parameter: &Value| match parameter["$ref"].as_str() {
+        Some(reference) => {
+            document.pointer(&reference[1..]).expect("it resolves")["name"].as_str().unwrap().to_owned()
+        }
+        None => parameter["name"].as_str().unwrap().to_owned(),
+    };
+    parameters.iter().map(name).collect()
+}
+
+#[test]
+fn each_place_in_a_path_is_a_parameter_of_a_known_form() {
+    let document = document();
+    for (method, path, operation) in operations(&document) {
+        let places: BTreeSet<_> =
+            path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect();
+        let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+        let told: BTreeSet<_> = parameters
+            .iter()
+            .filter(|parameter| parameter["in"] == "path")
+            .collect::<Vec<_>>()
+            .into_iter()
+            .map(|parameter| {
+                assert_eq!(parameter["required"], true, "{method} {path}");
+                assert!(parameter["schema"]["$ref"].is_string(), "{method} {path}: {parameter}");
+                parameter["name"].as_str().unwrap()
+            })
+            .collect();
+        assert_eq!(places, told, "{method} {path}");
+    }
+}
+
+#[test]
+fn each_mutation_that_reads_a_body_shows_it_and_the_body_knows_no_other_members() {
+    let document = document();
+    for (method, path, operation) in operations(&document) {
+        let Some(body) = operation.get("requestBody").filter(|_| !OPEN.contains(&path)) else {
+            assert!(matches!(method, "get" | "delete" | "post"), "{method} {path} has no body");
+            continue;
+        };
+        let schema = &body["content"]["application/json"]["schema"];
+        assert!(schema["$ref"].is_string(), "{method} {path}");
+        closed(&document, schema, &format!("{method} {path}"), false);
+    }
+}
+
+/// Every object of a body refuses members that it does not know.
+fn closed(document: &Value, schema: &Value, place: &str, by_another: bool) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let target = document.pointer(&reference[1..]).expect("it resolves");
+        return closed(document, target, &format!("{place} > {reference}"), by_another);
+    }
+    let shut = by_another || schema["unevaluatedProperties"] == false;
+    if schema["properties"].is_object() {
+        assert!(shut || schema["additionalProperties"] == false, "{place} takes what it does not know");
+    }
+    for part in
+        ["allOf", "oneOf", "anyOf"].iter().flat_map(|kind| schema[*kind].as_array().into_iter().flatten())
+    {
+        closed(document, part, place, shut);
+    }
+    for (name, member) in schema["properties"].as_object().into_iter().flatten() {
+        closed(document, member, &format!("{place}/{name}"), false);
+    }
+    if schema["items"].is_object() {
+        closed(document, &schema["items"], &format!("{place}/0"), false);
+    }
+}
+
+#[test]
+fn each_reference_leads_somewhere_and_each_schema_is_used() {
+    let document = document();
+    let mut used = BTreeSet::new();
+    references(&document, &mut used);
+    assert!(used.len() > 100);
+    for reference in &used {
+        let target = reference.strip_prefix('#').and_then(|pointer| document.pointer(pointer));
+        assert!(target.is_some(), "{reference} leads nowhere");
+    }
+    for name in document["components"]["schemas"].as_object().unwrap().keys() {
+        assert!(used.contains(&format!("#/components/schemas/{name}")), "nothing uses the schema {name}");
+    }
+}
+
+fn references(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                match (name.as_str(), member) {
+                    ("$ref", Value::String(reference)) => drop(found.insert(reference.clone())),
+                    _ => references(member, found),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn no_schema_has_a_name_that_languages_keep_for_themselves() {
+    let document = document();
+    let kept = [
+        "Array", "Boolean", "Box", "Date", "Duration", "Error", "Function", "Iterator", "List", "Map",
+        "Number", "Object", "Option", "Promise", "Result", "Set", "String", "Vec", "View",
+    ];
+    let mut folded = BTreeSet::new();
+    for name in document["components"]["schemas"].as_object().unwrap().keys() {
+        assert!(!kept.contains(&name.as_str()), "{name}");
+        assert!(!name.ends_with("View") && name.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{name}");
+        assert!(folded.insert(name.to_lowercase()), "{name} differs from another in case only");
+    }
+}
+
+#[test]
+fn secrets_are_written_and_never_read() {
+    let document = document();
+    let member = |schema: &str, name: &str| {
+        document["components"]["schemas"][schema].to_string().contains(&format!("\"{name}\":{{"))
+    };
+    assert!(member("NewResource", "password") && member("NewServer", "credentials"));
+    for (schema, name) in [
+        ("Resource", "password"),
+        ("Resource", "password_hash"),
+        ("Server", "credentials"),
+        ("Key", "secret"),
+        ("WebhookEndpoint", "secret"),
+    ] {
+        assert!(!member(schema, name), "{schema} tells its {name}");
+    }
+}
