@@ -37,7 +37,11 @@ impl Installation {
         fs::create_dir_all(&folder).unwrap();
         let (listen, admin) = free_ports();
         let installation = Self { folder, listen, admin, settings: Vec::new() };
-        installation.with("WORKER__LEASE_SECONDS", "5").with("SERVER__DRAIN_DELAY_SECONDS", "0")
+        installation
+            .with("WORKER__LEASE_SECONDS", "5")
+            .with("SERVER__DRAIN_DELAY_SECONDS", "0")
+            // Each takes a moment to open, again after each start.
+            .with("DATABASE__MAX_CONNECTIONS", "6")
     }
 
     /// With a PostgreSQL database that is there already.

@@ -28,7 +28,7 @@ async fn a_server_asked_to_end_answers_what_was_asked_before_and_nobody_after() 
     // Nobody works, so that the request below waits as long as it said.
     let served = installation.serve_with(&["serve", "--no-workers"]).await;
     let hosting = Hosting::new(&installation, &key).await;
-    let (_, id) = hosting.place(&[installation.listen], "last").await;
+    let (_, id) = hosting.place(&[installation.listen], "domain-last").await;
     let order = hosting.caller.get(&format!("/orders/{id}")).await;
     let operation = format!("/operations/{}?wait=3", order["operation_id"].as_str().unwrap());
     let caller = hosting.caller.clone();

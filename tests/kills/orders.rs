@@ -1,9 +1,9 @@
 //! Keyed orders, placed over and over while the server is killed under them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::hosting::Hosting;
+use super::hosting::{self, Hosting};
 use super::*;
 
 const CLIENTS: usize = 8;
@@ -18,20 +18,22 @@ async fn survive(installation: Installation) {
     let served = installation.serve().await;
     let hosting = Arc::new(Hosting::new(&installation, &key).await);
     let (over, address) = (Arc::new(AtomicBool::new(false)), installation.listen);
+    let answers = Arc::new(AtomicU64::new(0));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|client| {
-            let (hosting, over) = (hosting.clone(), over.clone());
+            let (hosting, over, answers) = (hosting.clone(), over.clone(), answers.clone());
             tokio::spawn(async move {
                 let (mut acknowledged, mut retries) = (Vec::new(), 0);
                 for n in 0.. {
                     if over.load(Ordering::Relaxed) {
                         break;
                     }
-                    let key = format!("c{client}-{n}");
+                    let key = hosting::key(client == 0 && n % 3 == 0, format!("{client}-{n}"));
                     let (attempts, id) = hosting.place(&[address], &key).await;
                     retries += attempts - 1;
+                    answers.fetch_add(1, Ordering::Relaxed);
                     // Some never saw the answer and ask again.
-                    if n % 4 == 0 {
+                    if n % 5 == 0 {
                         assert_eq!(hosting.place(&[address], &key).await.1, id);
                     }
                     acknowledged.push((key, id));
@@ -43,7 +45,14 @@ async fn survive(installation: Installation) {
         .collect();
     let mut running = Some(served);
     for round in 0..rounds() {
-        tokio::time::sleep(Duration::from_micros(30_000 + (round * 7_919_123) % 350_000)).await;
+        // Some time after some answers, so that a slow machine gets on as well.
+        let enough = answers.load(Ordering::Relaxed) + 1 + round % 5;
+        let begun = Instant::now();
+        while answers.load(Ordering::Relaxed) < enough {
+            assert!(begun.elapsed() < Duration::from_secs(30), "no answer for a long time");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tokio::time::sleep(Duration::from_micros((round * 7_919_123) % 90_000)).await;
         running.take().unwrap().kill();
         running = Some(installation.serve().await);
     }

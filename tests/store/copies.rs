@@ -59,7 +59,7 @@ async fn filled(db: &Db) -> World {
     let world = World::new(db, &Recording::default()).await;
     let mut below = vec![world.reseller.clone()];
     for n in 0..5 {
-        let of = world.actor(&below[n / 2]);
+        let of = world.actor(&below[n / 2 % 2]);
         let kind = if n % 2 == 0 { AccountType::Reseller } else { AccountType::Tenant };
         below.push(World::open(db, &of, kind, &format!("Below {n}")).await);
     }
@@ -83,21 +83,36 @@ async fn filled(db: &Db) -> World {
         webhooks::insert(&mut tx, &endpoint).await.unwrap();
         endpoints.push(endpoint);
         let server = Server { id: ServerId::new(), name: format!("S{n}"), ..world.server.clone() };
-        servers::insert(&mut tx, &Server { account_id: account.id, path: account.path.clone(), ..server }).await.unwrap();
-        let group = VirtualServer { id: VirtualServerId::new(), account_id: account.id, path: account.path.clone(), ..world.virtual_server.clone() };
+        servers::insert(&mut tx, &Server { account_id: account.id, path: account.path.clone(), ..server })
+            .await
+            .unwrap();
+        let group = VirtualServer {
+            id: VirtualServerId::new(),
+            account_id: account.id,
+            path: account.path.clone(),
+            ..world.virtual_server.clone()
+        };
         servers::insert_virtual(&mut tx, &group).await.unwrap();
-        let plan = Plan { id: PlanId::new(), account_id: account.id, path: account.path.clone(), ..world.plan.clone() };
+        let plan = Plan {
+            id: PlanId::new(),
+            account_id: account.id,
+            path: account.path.clone(),
+            ..world.plan.clone()
+        };
         assert!(plans::insert(&mut tx, &plan).await.unwrap());
     }
     let told = events::after(&mut tx, 0, "", 10_000).await.unwrap();
-    let deliveries: Vec<_> = told.iter().map(|event| webhooks::NewDelivery {
-        id: DeliveryId::new(),
-        account_id: endpoints[0].account_id,
-        path: endpoints[0].path.clone(),
-        endpoint_id: endpoints[0].id,
-        event_id: event.id,
-        event_type: event.event_type,
-    }).collect();
+    let deliveries: Vec<_> = told
+        .iter()
+        .map(|event| webhooks::NewDelivery {
+            id: DeliveryId::new(),
+            account_id: endpoints[0].account_id,
+            path: endpoints[0].path.clone(),
+            endpoint_id: endpoints[0].id,
+            event_id: event.id,
+            event_type: event.event_type,
+        })
+        .collect();
     webhooks::queue(&mut tx, &deliveries, world.clock.now()).await.unwrap();
     tx.commit().await.unwrap();
     world
@@ -185,7 +200,8 @@ async fn copy(from: &Db, to: &Db, world: &World) {
     }
     for endpoint in all!(from, webhooks::page) {
         webhooks::insert(tx, &endpoint).await.unwrap();
-        for delivery in webhooks::deliveries(&mut read(from).await, endpoint.id, None, 10_000).await.unwrap() {
+        for delivery in webhooks::deliveries(&mut read(from).await, endpoint.id, None, 10_000).await.unwrap()
+        {
             let queued = webhooks::NewDelivery {
                 id: delivery.id,
                 account_id: delivery.account_id,
@@ -213,19 +229,89 @@ async fn every_list_gives_the_same_rows_in_the_same_order_on_both_engines() {
         let below = &Subtree::of(&viewer.path);
         let path: &Path = &viewer.path;
         let rows = [
-            same!("accounts", dbs, below, |conn, after| accounts::page(conn, after.as_ref(), 3), |row: &Account| (row.path.clone(), row.id)),
-            same!("children", dbs, below, |conn, after| accounts::children(conn, viewer.id, after, 3), |row: &Account| row.id),
-            same!("keys", dbs, below, |conn, after| keys::page(conn, after.as_ref(), 3), |row: &Key| (row.path.clone(), row.id)),
-            same!("servers", dbs, below, |conn, after| servers::page(conn, after.as_ref(), 3), |row: &Server| (row.path.clone(), row.id)),
-            same!("virtual servers", dbs, below, |conn, after| servers::page_virtual(conn, after.as_ref(), 3), |row: &VirtualServer| (row.path.clone(), row.id)),
-            same!("plans", dbs, below, |conn, after| plans::visible(conn, path, after, 3), |row: &Plan| row.id),
-            same!("orders", dbs, below, |conn, after| orders::page(conn, after.as_ref(), 3), |row: &Order| (row.path.clone(), row.id)),
-            same!("subscriptions", dbs, below, |conn, after| subscriptions::page(conn, after.as_ref(), 3), |row: &Subscription| (row.path.clone(), row.id)),
-            same!("services", dbs, below, |conn, after| services::page(conn, after.as_ref(), 3), |row: &Service| (row.path.clone(), row.id)),
-            same!("resources", dbs, below, |conn, after| resources::page_all(conn, after.as_ref(), 3), |row: &Resource| (row.path.clone(), row.id)),
-            same!("operations", dbs, below, |conn, after| operations::page(conn, after.as_ref(), 3), |row: &Operation| (row.path.clone(), row.id)),
-            same!("endpoints", dbs, below, |conn, after| webhooks::page(conn, after.as_ref(), 3), |row: &WebhookEndpoint| (row.path.clone(), row.id)),
-            same!("holds", dbs, below, |conn, after| holds::page(conn, &viewer.id.to_string(), after, 3), |row: &Hold| row.id),
+            same!(
+                "accounts",
+                dbs,
+                below,
+                |conn, after| accounts::page(conn, after.as_ref(), 3),
+                |row: &Account| (row.path.clone(), row.id)
+            ),
+            same!(
+                "children",
+                dbs,
+                below,
+                |conn, after| accounts::children(conn, viewer.id, after, 3),
+                |row: &Account| row.id
+            ),
+            same!("keys", dbs, below, |conn, after| keys::page(conn, after.as_ref(), 3), |row: &Key| (
+                row.path.clone(),
+                row.id
+            )),
+            same!(
+                "servers",
+                dbs,
+                below,
+                |conn, after| servers::page(conn, after.as_ref(), 3),
+                |row: &Server| (row.path.clone(), row.id)
+            ),
+            same!(
+                "virtual servers",
+                dbs,
+                below,
+                |conn, after| servers::page_virtual(conn, after.as_ref(), 3),
+                |row: &VirtualServer| (row.path.clone(), row.id)
+            ),
+            same!("plans", dbs, below, |conn, after| plans::visible(conn, path, after, 3), |row: &Plan| row
+                .id),
+            same!(
+                "orders",
+                dbs,
+                below,
+                |conn, after| orders::page(conn, after.as_ref(), 3),
+                |row: &Order| (row.path.clone(), row.id)
+            ),
+            same!(
+                "subscriptions",
+                dbs,
+                below,
+                |conn, after| subscriptions::page(conn, after.as_ref(), 3),
+                |row: &Subscription| (row.path.clone(), row.id)
+            ),
+            same!(
+                "services",
+                dbs,
+                below,
+                |conn, after| services::page(conn, after.as_ref(), 3),
+                |row: &Service| (row.path.clone(), row.id)
+            ),
+            same!(
+                "resources",
+                dbs,
+                below,
+                |conn, after| resources::page_all(conn, after.as_ref(), 3),
+                |row: &Resource| (row.path.clone(), row.id)
+            ),
+            same!(
+                "operations",
+                dbs,
+                below,
+                |conn, after| operations::page(conn, after.as_ref(), 3),
+                |row: &Operation| (row.path.clone(), row.id)
+            ),
+            same!(
+                "endpoints",
+                dbs,
+                below,
+                |conn, after| webhooks::page(conn, after.as_ref(), 3),
+                |row: &WebhookEndpoint| (row.path.clone(), row.id)
+            ),
+            same!(
+                "holds",
+                dbs,
+                below,
+                |conn, after| holds::page(conn, &viewer.id.to_string(), after, 3),
+                |row: &Hold| row.id
+            ),
         ];
         if viewer.id == world.operator.id {
             println!("rows of each list: {rows:?}");
@@ -235,13 +321,27 @@ async fn every_list_gives_the_same_rows_in_the_same_order_on_both_engines() {
     let mut held = 0;
     for service in all!(dbs.0, services::page) {
         let id = service.id.to_string();
-        held += same!("holds", dbs, &operator, |conn, after| holds::page(conn, &id, after, 3), |row: &Hold| row.id);
-        same!("contents", dbs, &operator, |conn, after| resources::page(conn, service.id, after, 2), |row: &Resource| row.id);
+        held +=
+            same!("holds", dbs, &operator, |conn, after| holds::page(conn, &id, after, 3), |row: &Hold| row
+                .id);
+        same!(
+            "contents",
+            dbs,
+            &operator,
+            |conn, after| resources::page(conn, service.id, after, 2),
+            |row: &Resource| row.id
+        );
     }
     assert!(held >= 3);
     let mut sent = 0;
     for endpoint in all!(dbs.0, webhooks::page) {
-        sent += same!("deliveries", dbs, &operator, |conn, before| webhooks::deliveries(conn, endpoint.id, before, 3), |row: &Delivery| row.id);
+        sent += same!(
+            "deliveries",
+            dbs,
+            &operator,
+            |conn, before| webhooks::deliveries(conn, endpoint.id, before, 3),
+            |row: &Delivery| row.id
+        );
     }
     assert!(sent > 20);
     one.remove().await;

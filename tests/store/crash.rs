@@ -21,7 +21,8 @@ async fn writing_pairs() {
     let pairs = std::env::var(PAIRS).map_or(u64::MAX, |pairs| pairs.parse().unwrap());
     let db = Db::connect(&format!("sqlite://{file}"), 2).await.unwrap();
     let mut tx = write(&db).await.unwrap();
-    let made = "CREATE TABLE pairs (id TEXT NOT NULL, half BIGINT NOT NULL, pad TEXT, PRIMARY KEY (id, half))";
+    let made =
+        "CREATE TABLE pairs (id TEXT NOT NULL, half BIGINT NOT NULL, pad TEXT, PRIMARY KEY (id, half))";
     tx.query(made).execute().await.unwrap();
     tx.commit().await.unwrap();
     say(&file, "ready");

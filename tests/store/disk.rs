@@ -16,7 +16,8 @@ async fn filling_a_disk() {
     let folder = std::env::var(MOUNTED).expect("another test says where");
     let db = Db::connect(&format!("sqlite://{folder}/t.db"), 2).await.unwrap();
     let mut tx = write(&db).await.unwrap();
-    let made = "CREATE TABLE pairs (id TEXT NOT NULL, half BIGINT NOT NULL, pad TEXT, PRIMARY KEY (id, half))";
+    let made =
+        "CREATE TABLE pairs (id TEXT NOT NULL, half BIGINT NOT NULL, pad TEXT, PRIMARY KEY (id, half))";
     tx.query(made).execute().await.unwrap();
     tx.commit().await.unwrap();
     let mut acknowledged: HashSet<String> = HashSet::new();

@@ -30,7 +30,8 @@ async fn insert(tx: &mut Tx, id: i64) -> Result<u64> {
 }
 
 /// A statement that runs for a while; what it says so far is undone with its unit.
-const LONG: &str = "INSERT INTO t WITH RECURSIVE n (i) AS (SELECT 10 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000)
+const LONG: &str =
+    "INSERT INTO t WITH RECURSIVE n (i) AS (SELECT 10 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000)
      SELECT i, 'x' FROM n";
 
 async fn rows(db: &Db) -> Vec<i64> {

@@ -29,7 +29,8 @@ async fn a_second_migration_changes_nothing() {
 
     let fresh = Fresh::postgres().await;
     let before = applied(&fresh.db).await;
-    let serving: (String,) = read(&fresh.db).await.query("SELECT current_user::text AS name").one().await.unwrap();
+    let serving: (String,) =
+        read(&fresh.db).await.query("SELECT current_user::text AS name").one().await.unwrap();
     migrate::postgres_as_owner(&as_owner(&fresh), &serving.0).await.unwrap();
     assert_eq!(applied(&fresh.db).await, before);
     assert_eq!(migrate::standing(&fresh.db).await.unwrap(), Standing::Current);
@@ -79,12 +80,18 @@ async fn goes_on(installation: &Installation) -> u64 {
         let process = installation.start(&["migrate"]);
         tokio::time::sleep(Duration::from_millis(10 + 12 * round)).await;
         process.kill();
-        unfinished += u64::from(!installation.run(&["migrate", "--status"]).stdout.starts_with(b"the schema is up to date"));
+        unfinished += u64::from(
+            !installation.run(&["migrate", "--status"]).stdout.starts_with(b"the schema is up to date"),
+        );
     }
     let finished = installation.run(&["migrate"]);
     assert!(finished.status.success(), "{}", String::from_utf8_lossy(&finished.stderr));
     let status = installation.run(&["migrate", "--status"]);
-    assert!(status.stdout.starts_with(b"the schema is up to date"), "{}", String::from_utf8_lossy(&status.stdout));
+    assert!(
+        status.stdout.starts_with(b"the schema is up to date"),
+        "{}",
+        String::from_utf8_lossy(&status.stdout)
+    );
     let key = installation.run(&["key", "create", "--bundle", "operator_admin"]);
     assert!(key.status.success(), "{}", String::from_utf8_lossy(&key.stderr));
     unfinished

@@ -8,7 +8,8 @@ use super::*;
 
 /// Around what engines and texts could trip over: 1970, PostgreSQL's epoch, fractions that end in zeros.
 fn times() -> Vec<Time> {
-    let seconds = [-62_000_000_000, -1, 0, 1, 946_684_799, 946_684_800, 1_763_000_000, 4_102_444_800, 253_370_000_000];
+    let seconds =
+        [-62_000_000_000, -1, 0, 1, 946_684_799, 946_684_800, 1_763_000_000, 4_102_444_800, 253_370_000_000];
     let fractions = [0, 1, 10, 999, 1000, 100_000, 123_456, 999_990, 999_999];
     let all = seconds.iter().flat_map(|second| fractions.map(|fraction| second * 1_000_000 + fraction));
     all.map(|micros| Time::from_micros(micros).unwrap()).collect()

@@ -23,7 +23,8 @@ impl Walls {
     async fn new() -> Self {
         let fresh = Fresh::postgres().await;
         let world = World::new(&fresh.db, &Recording::default()).await;
-        let other = World::open(&fresh.db, &world.actor(&world.operator), AccountType::Reseller, "Other").await;
+        let other =
+            World::open(&fresh.db, &world.actor(&world.operator), AccountType::Reseller, "Other").await;
         let foreign = World::open(&fresh.db, &world.actor(&other), AccountType::Tenant, "Foreign").await;
         for (account, name) in [(&world.tenant, "acme.example"), (&foreign, "foreign.example")] {
             world.order(account, vec![domain(name)]).await;
@@ -107,7 +108,17 @@ async fn a_siblings_rows_are_neither_seen_nor_changed_with_any_sql() {
     }
     everything.rollback().await.unwrap();
     let names: Vec<&str> = filled.iter().map(|(table, _)| table.as_str()).collect();
-    for table in ["accounts", "account_counters", "orders", "subscriptions", "services", "resources", "operations", "events", "quotas"] {
+    for table in [
+        "accounts",
+        "account_counters",
+        "orders",
+        "subscriptions",
+        "services",
+        "resources",
+        "operations",
+        "events",
+        "quotas",
+    ] {
         assert!(names.contains(&table), "{table} has no row to be hidden; {names:?}");
     }
     for (table, theirs) in &filled {
@@ -143,15 +154,16 @@ async fn nothing_can_be_put_or_moved_into_a_foreign_subtree() {
     let own = Subtree::of(&walls.world.reseller.path);
     let mut tx = walls.db.write(own.clone()).await.unwrap();
     let id = tenantry::model::ids::AccountId::new();
-    let smuggled = Account { id, path: walls.other.path.child(id), parent_id: Some(walls.other.id), ..walls.foreign.clone() };
+    let smuggled = Account {
+        id,
+        path: walls.other.path.child(id),
+        parent_id: Some(walls.other.id),
+        ..walls.foreign.clone()
+    };
     refused(store::accounts::accounts::insert(&mut tx, &smuggled).await.unwrap_err());
     tx.undo().await.unwrap();
     let mut tx = walls.db.write(own).await.unwrap();
-    let moved = tx
-        .query("UPDATE orders SET path = $1")
-        .bind(&walls.foreign.path)
-        .execute()
-        .await;
+    let moved = tx.query("UPDATE orders SET path = $1").bind(&walls.foreign.path).execute().await;
     refused(moved.unwrap_err());
     tx.undo().await.unwrap();
     walls.remove().await;
