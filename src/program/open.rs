@@ -4,7 +4,13 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use secrecy::ExposeSecret;
+<<<<<<< HEAD
 use sqlx::postgres::PgConnectOptions;
+=======
+use sqlx::migrate::MigrateError;
+use sqlx::{Row, postgres::PgConnectOptions};
+use std::str::FromStr;
+>>>>>>> h/crash
 
 use super::{Program, Stop};
 use crate::access::kek::{self, Kek};
@@ -74,8 +80,10 @@ pub fn kek(config: &Config) -> Result<Kek, Stop> {
 
 /// Brings the database up to this program's schema.
 pub async fn migrate(config: &Config, db: &Db) -> Result<(), Stop> {
-    let failed =
-        |error: sqlx::migrate::MigrateError| Stop::failed(format!("migrating the database failed: {error}"));
+    let failed = |error| match error {
+        MigrateError::VersionMissing(_) => newer(),
+        error => Stop::failed(format!("migrating the database failed: {error}")),
+    };
     if config.database.is_sqlite() {
         return migrate::sqlite(db).await.map_err(failed);
     }
@@ -93,11 +101,15 @@ async fn check_schema(db: &Db) -> Result<(), Stop> {
         Standing::Behind(missing) => Err(Stop::failed(format!(
             "the database lacks {missing} of this program's migrations; run `tenantry migrate`"
         ))),
-        Standing::Ahead => Err(Stop::unsafe_to_run(format!(
-            "the database's schema is newer than this program, which knows migrations up to {}; run the newer program",
-            newest()
-        ))),
+        Standing::Ahead => Err(newer()),
     }
+}
+
+fn newer() -> Stop {
+    Stop::unsafe_to_run(format!(
+        "the database's schema is newer than this program, which knows migrations up to {}; run the newer program",
+        newest()
+    ))
 }
 
 /// On PostgreSQL the role that serves must be bound by row-level security: it is no superuser, owns no

@@ -1,0 +1,58 @@
+//! What the store promises, whatever fails: units of work are whole, accounts do not see each other, and both
+//! engines tell the same.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+#[path = "../common/process.rs"]
+mod process;
+
+mod cancelled;
+mod copies;
+mod crash;
+mod disk;
+mod group;
+mod migrations;
+mod paging;
+mod program;
+mod times;
+mod walls;
+
+use std::collections::HashSet;
+use std::str::FromStr;
+use std::task::Poll;
+use std::time::Duration;
+
+use common::Fresh;
+use tenantry::model::Subtree;
+use tenantry::model::ids::RequestId;
+use tenantry::store::{Conn, Db, Result, Tx};
+
+/// A file that nobody else has.
+fn file() -> String {
+    format!("{}/{}.db", env!("CARGO_TARGET_TMPDIR"), RequestId::new().bare())
+}
+
+async fn write(db: &Db) -> Result<Tx> {
+    db.write(Subtree::everything()).await
+}
+
+async fn read(db: &Db) -> Conn {
+    db.read(Subtree::everything()).await.unwrap()
+}
+
+/// Drops `work` right after it has been polled `polls` times, whatever it is then waiting for.
+async fn cut_off<T>(work: impl Future<Output = T>, mut polls: u64) -> Option<T> {
+    let mut work = Box::pin(work);
+    std::future::poll_fn(|cx| {
+        if polls == 0 {
+            return Poll::Ready(None);
+        }
+        polls -= 1;
+        match work.as_mut().poll(cx) {
+            Poll::Pending if polls == 0 => Poll::Ready(None),
+            poll => poll.map(Some),
+        }
+    })
+    .await
+}

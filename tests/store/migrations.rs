@@ -1,0 +1,117 @@
+//! Bringing a database to the program's schema.
+
+use tenantry::store::migrate::{self, Standing};
+
+use super::process::Installation;
+use super::program::{as_owner, as_owner_run, refused};
+use super::*;
+
+/// How often a migration is killed.
+const KILLS: u64 = 12;
+
+async fn applied(db: &Db) -> Vec<(i64, String)> {
+    let statement = tenantry::sql!(
+        "SELECT version, " sqlite("hex(checksum) || installed_on") pg("encode(checksum, 'hex') || installed_on")
+        " AS made FROM _sqlx_migrations ORDER BY version"
+    );
+    read(db).await.query(statement).all().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_second_migration_changes_nothing() {
+    let fresh = Fresh::sqlite().await;
+    let before = applied(&fresh.db).await;
+    assert_eq!(before.last().map(|(version, _)| *version), Some(migrate::newest()));
+    migrate::sqlite(&fresh.db).await.unwrap();
+    assert_eq!(applied(&fresh.db).await, before);
+    assert_eq!(migrate::standing(&fresh.db).await.unwrap(), Standing::Current);
+    fresh.remove().await;
+
+    let fresh = Fresh::postgres().await;
+    let before = applied(&fresh.db).await;
+    let serving: (String,) =
+        read(&fresh.db).await.query("SELECT current_user::text AS name").one().await.unwrap();
+    migrate::postgres_as_owner(&as_owner(&fresh), &serving.0).await.unwrap();
+    assert_eq!(applied(&fresh.db).await, before);
+    assert_eq!(migrate::standing(&fresh.db).await.unwrap(), Standing::Current);
+    fresh.remove().await;
+}
+
+const NEWER: &str = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+     VALUES (9999, 'of a newer program', TRUE, '', 0)";
+
+async fn refuses_newer(installation: Installation) {
+    for arguments in [["serve"], ["migrate"]] {
+        let text = refused(&installation, &arguments);
+        assert!(text.contains("newer than this program"), "{arguments:?}: {text}");
+    }
+    let status = installation.run(&["migrate", "--status"]);
+    assert!(String::from_utf8_lossy(&status.stdout).contains("newer than this program"));
+    installation.remove();
+}
+
+#[tokio::test]
+async fn a_schema_of_a_newer_program_is_refused_and_left_alone_on_sqlite() {
+    let installation = Installation::new();
+    assert!(installation.run(&["migrate"]).status.success());
+    let url = format!("sqlite://{}", installation.folder.join("data/tenantry.db").display());
+    let db = Db::connect(&url, 2).await.unwrap();
+    let mut tx = write(&db).await.unwrap();
+    tx.query(NEWER).execute().await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(migrate::standing(&db).await.unwrap(), Standing::Ahead);
+    db.close().await;
+    refuses_newer(installation).await;
+}
+
+#[tokio::test]
+async fn a_schema_of_a_newer_program_is_refused_and_left_alone_on_postgres() {
+    let fresh = Fresh::postgres().await;
+    as_owner_run(&fresh, NEWER).await;
+    assert_eq!(migrate::standing(&fresh.db).await.unwrap(), Standing::Ahead);
+    refuses_newer(Installation::on(&fresh.url).with("DATABASE__MIGRATE_URL", as_owner(&fresh))).await;
+    fresh.remove().await;
+}
+
+/// Kills the migration at moments that are spread over its course, then lets it run.
+async fn goes_on(installation: &Installation) -> u64 {
+    let mut unfinished = 0;
+    for round in 0..KILLS {
+        let process = installation.start(&["migrate"]);
+        tokio::time::sleep(Duration::from_millis(10 + 12 * round)).await;
+        process.kill();
+        unfinished += u64::from(
+            !installation.run(&["migrate", "--status"]).stdout.starts_with(b"the schema is up to date"),
+        );
+    }
+    let finished = installation.run(&["migrate"]);
+    assert!(finished.status.success(), "{}", String::from_utf8_lossy(&finished.stderr));
+    let status = installation.run(&["migrate", "--status"]);
+    assert!(
+        status.stdout.starts_with(b"the schema is up to date"),
+        "{}",
+        String::from_utf8_lossy(&status.stdout)
+    );
+    let key = installation.run(&["key", "create", "--bundle", "operator_admin"]);
+    assert!(key.status.success(), "{}", String::from_utf8_lossy(&key.stderr));
+    unfinished
+}
+
+#[tokio::test]
+async fn a_migration_that_was_killed_can_be_run_again_on_sqlite() {
+    let installation = Installation::new();
+    assert!(goes_on(&installation).await > 0, "it was never killed in time");
+    installation.remove();
+}
+
+#[tokio::test]
+async fn a_migration_that_was_killed_can_be_run_again_on_postgres() {
+    let fresh = Fresh::postgres().await;
+    let emptied = "DO $$ DECLARE name text := current_schema(); BEGIN
+         EXECUTE format('DROP SCHEMA %I CASCADE', name); EXECUTE format('CREATE SCHEMA %I', name); END $$";
+    as_owner_run(&fresh, emptied).await;
+    let installation = Installation::on(&fresh.url).with("DATABASE__MIGRATE_URL", as_owner(&fresh));
+    assert!(goes_on(&installation).await > 0, "it was never killed in time");
+    installation.remove();
+    fresh.remove().await;
+}
