@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .PHONY: help setup services backends format lint unit check tests test verify bench audit openapi
 
 # What the tests need beside Rust: compilers, the databases' clients and the real servers they drive.
-PACKAGES := build-essential ca-certificates curl python3 \
+PACKAGES := build-essential ca-certificates curl python3 strace \
     dovecot-core dovecot-imapd dovecot-lmtpd dovecot-sqlite dovecot-mysql dovecot-pgsql \
     postfix postfix-sqlite postfix-mysql postfix-pgsql bind9-utils nginx-light
 

@@ -7,9 +7,30 @@ use tokio::time::{sleep, timeout};
 
 use super::*;
 
-/// A database with an empty table.
-pub async fn table(limits: Limits, pragma: Option<(&'static str, &'static str)>) -> Db {
-    let mut options = SqliteConnectOptions::from_str(&format!("sqlite://{}", file())).unwrap();
+/// A database with an empty table, removed when it is dropped.
+struct Table {
+    db: Db,
+    file: String,
+}
+
+impl std::ops::Deref for Table {
+    type Target = Db;
+    fn deref(&self) -> &Db {
+        &self.db
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        for end in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(format!("{}{end}", self.file));
+        }
+    }
+}
+
+async fn table(limits: Limits, pragma: Option<(&'static str, &'static str)>) -> Table {
+    let file = file();
+    let mut options = SqliteConnectOptions::from_str(&format!("sqlite://{file}")).unwrap();
     if let Some((name, value)) = pragma {
         options = options.pragma(name, value);
     }
@@ -17,7 +38,7 @@ pub async fn table(limits: Limits, pragma: Option<(&'static str, &'static str)>)
     let mut tx = write(&db).await.unwrap();
     tx.query("CREATE TABLE t (id BIGINT PRIMARY KEY, pad TEXT)").execute().await.unwrap();
     tx.commit().await.unwrap();
-    db
+    Table { db, file }
 }
 
 /// Under these the test itself decides when a transaction ends.
