@@ -4,13 +4,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use secrecy::ExposeSecret;
-<<<<<<< HEAD
-use sqlx::postgres::PgConnectOptions;
-=======
 use sqlx::migrate::MigrateError;
-use sqlx::{Row, postgres::PgConnectOptions};
-use std::str::FromStr;
->>>>>>> h/crash
+use sqlx::postgres::PgConnectOptions;
 
 use super::{Program, Stop};
 use crate::access::kek::{self, Kek};
