@@ -31,7 +31,7 @@ BEGIN
         EXECUTE format('CREATE POLICY subtree ON %I USING %s WITH CHECK %s', name, below, below);
     END LOOP;
     -- What stands above an account concerns it too: whose plans it buys, on whose servers, under whose
-    -- ceilings and holds. It can read that, and change only the ceilings' counters.
+    -- ceilings and holds. It can read that, and of it change only rows of ceilings, whose counters rise with it.
     FOREACH name IN ARRAY ARRAY['accounts', 'account_counters', 'servers', 'virtual_servers', 'plans', 'plan_versions', 'holds', 'quotas']
     LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);

@@ -71,6 +71,7 @@ async fn grant(owner: &mut PgConnection, serving: &str) -> Result<(), sqlx::Erro
         format!("GRANT USAGE ON SCHEMA {schema} TO {role}"),
         format!("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}"),
         format!("REVOKE UPDATE, DELETE ON {schema}.audit FROM {role}"),
+        format!("REVOKE INSERT, UPDATE, DELETE ON {schema}.{TABLE} FROM {role}"),
     ] {
         sqlx::query(AssertSqlSafe(statement)).execute(&mut *owner).await?;
     }
