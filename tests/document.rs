@@ -6,8 +6,12 @@ use serde_json::Value;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/v1.json");
 /// What callers need no credential for.
-const OPEN: [&str; 4] =
-    ["/oauth/token", "/oauth/jwks", "/.well-known/oauth-authorization-server", "/.well-known/oauth-protected-resource"];
+const OPEN: [&str; 4] = [
+    "/oauth/token",
+    "/oauth/jwks",
+    "/.well-known/oauth-authorization-server",
+    "/.well-known/oauth-protected-resource",
+];
 
 fn document() -> Value {
     tenantry::api::document()
@@ -16,7 +20,14 @@ fn document() -> Value {
 /// Each operation with its method and its path.
 fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
     let paths = document["paths"].as_object().expect("there are paths");
-    let of = |item: &'_ Value| item.as_object().expect("a path has methods").clone().into_iter().map(|(method, _)| method).collect::<Vec<_>>();
+    let of = |item: &'_ Value| {
+        item.as_object()
+            .expect("a path has methods")
+            .clone()
+            .into_iter()
+            .map(|(method, _)| method)
+            .collect::<Vec<_>>()
+    };
     let mut all = Vec::new();
     for (path, item) in paths {
         for method in of(item) {
@@ -41,14 +52,21 @@ fn the_committed_document_is_the_one_that_is_served() {
 #[test]
 fn each_operation_has_a_name_of_its_own_a_noun_first_and_a_summary() {
     let document = document();
-    let tags: BTreeSet<_> = document["tags"].as_array().unwrap().iter().map(|tag| &tag["name"]).map(Value::to_string).collect();
+    let tags: BTreeSet<_> =
+        document["tags"].as_array().unwrap().iter().map(|tag| &tag["name"]).map(Value::to_string).collect();
     let mut names = BTreeSet::new();
     for (method, path, operation) in operations(&document) {
         let name = operation["operationId"].as_str().expect("an operation has a name");
         assert!(names.insert(name), "{name} is there twice");
-        assert!(name.contains('_') && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
+        assert!(
+            name.contains('_') && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'),
+            "{name}"
+        );
         let summary = operation["summary"].as_str().unwrap_or_default();
-        assert!(!summary.is_empty() && summary.len() <= 60 && !summary.ends_with('.'), "{method} {path}: {summary:?}");
+        assert!(
+            !summary.is_empty() && summary.len() <= 60 && !summary.ends_with('.'),
+            "{method} {path}: {summary:?}"
+        );
         let own = operation["tags"].as_array().expect("an operation has a tag");
         assert!(own.len() == 1 && tags.contains(&own[0].to_string()), "{method} {path}: {own:?}");
     }
@@ -80,7 +98,8 @@ fn each_operation_says_what_it_needs_and_how_it_refuses() {
             needed.extend(["413", "415"]);
         }
         for status in needed {
-            let kind = &responses.get(status).unwrap_or_else(|| panic!("{place} tells no {status}"))["content"];
+            let kind =
+                &responses.get(status).unwrap_or_else(|| panic!("{place} tells no {status}"))["content"];
             assert!(kind["application/problem+json"].is_object(), "{place} {status}");
         }
         assert!(responses.keys().any(|status| status.starts_with('2')), "{place}");
@@ -93,7 +112,9 @@ fn each_operation_says_what_it_needs_and_how_it_refuses() {
 fn resolved_parameters(document: &Value, operation: &Value) -> Vec<String> {
     let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
     let name = |parameter: &Value| match parameter["$ref"].as_str() {
-        Some(reference) => document.pointer(&reference[1..]).expect("it resolves")["name"].as_str().unwrap().to_owned(),
+        Some(reference) => {
+            document.pointer(&reference[1..]).expect("it resolves")["name"].as_str().unwrap().to_owned()
+        }
         None => parameter["name"].as_str().unwrap().to_owned(),
     };
     parameters.iter().map(name).collect()
@@ -103,13 +124,20 @@ fn resolved_parameters(document: &Value, operation: &Value) -> Vec<String> {
 fn each_place_in_a_path_is_a_parameter_of_a_known_form() {
     let document = document();
     for (method, path, operation) in operations(&document) {
-        let places: BTreeSet<_> = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect();
+        let places: BTreeSet<_> =
+            path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect();
         let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
-        let told: BTreeSet<_> = parameters.iter().filter(|parameter| parameter["in"] == "path").collect::<Vec<_>>().into_iter().map(|parameter| {
-            assert_eq!(parameter["required"], true, "{method} {path}");
-            assert!(parameter["schema"]["$ref"].is_string(), "{method} {path}: {parameter}");
-            parameter["name"].as_str().unwrap()
-        }).collect();
+        let told: BTreeSet<_> = parameters
+            .iter()
+            .filter(|parameter| parameter["in"] == "path")
+            .collect::<Vec<_>>()
+            .into_iter()
+            .map(|parameter| {
+                assert_eq!(parameter["required"], true, "{method} {path}");
+                assert!(parameter["schema"]["$ref"].is_string(), "{method} {path}: {parameter}");
+                parameter["name"].as_str().unwrap()
+            })
+            .collect();
         assert_eq!(places, told, "{method} {path}");
     }
 }
@@ -138,7 +166,9 @@ fn closed(document: &Value, schema: &Value, place: &str, by_another: bool) {
     if schema["properties"].is_object() {
         assert!(shut || schema["additionalProperties"] == false, "{place} takes what it does not know");
     }
-    for part in ["allOf", "oneOf", "anyOf"].iter().flat_map(|kind| schema[*kind].as_array().into_iter().flatten()) {
+    for part in
+        ["allOf", "oneOf", "anyOf"].iter().flat_map(|kind| schema[*kind].as_array().into_iter().flatten())
+    {
         closed(document, part, place, shut);
     }
     for (name, member) in schema["properties"].as_object().into_iter().flatten() {
@@ -183,8 +213,8 @@ fn references(value: &Value, found: &mut BTreeSet<String>) {
 fn no_schema_has_a_name_that_languages_keep_for_themselves() {
     let document = document();
     let kept = [
-        "Array", "Boolean", "Box", "Date", "Duration", "Error", "Function", "Iterator", "List", "Map", "Number", "Object", "Option",
-        "Promise", "Result", "Set", "String", "Vec", "View",
+        "Array", "Boolean", "Box", "Date", "Duration", "Error", "Function", "Iterator", "List", "Map",
+        "Number", "Object", "Option", "Promise", "Result", "Set", "String", "Vec", "View",
     ];
     let mut folded = BTreeSet::new();
     for name in document["components"]["schemas"].as_object().unwrap().keys() {
@@ -197,9 +227,17 @@ fn no_schema_has_a_name_that_languages_keep_for_themselves() {
 #[test]
 fn secrets_are_written_and_never_read() {
     let document = document();
-    let member = |schema: &str, name: &str| document["components"]["schemas"][schema].to_string().contains(&format!("\"{name}\":{{"));
+    let member = |schema: &str, name: &str| {
+        document["components"]["schemas"][schema].to_string().contains(&format!("\"{name}\":{{"))
+    };
     assert!(member("NewResource", "password") && member("NewServer", "credentials"));
-    for (schema, name) in [("Resource", "password"), ("Resource", "password_hash"), ("Server", "credentials"), ("Key", "secret"), ("WebhookEndpoint", "secret")] {
+    for (schema, name) in [
+        ("Resource", "password"),
+        ("Resource", "password_hash"),
+        ("Server", "credentials"),
+        ("Key", "secret"),
+        ("WebhookEndpoint", "secret"),
+    ] {
         assert!(!member(schema, name), "{schema} tells its {name}");
     }
 }

@@ -107,7 +107,11 @@ fn first_word(text: &str) -> &str {
 fn trespasses(file: &File) -> Vec<String> {
     let room = file.room();
     let Some((_, may)) = MAY_NAME.iter().find(|(known, _)| *known == room) else {
-        assert!(ALL.contains(&room), "{}: a room without a rule; say in tests/layers.rs what it may name", file.path);
+        assert!(
+            ALL.contains(&room),
+            "{}: a room without a rule; say in tests/layers.rs what it may name",
+            file.path
+        );
         return Vec::new();
     };
     let rooms: Vec<_> = MAY_NAME.iter().map(|(room, _)| *room).chain(ALL.iter().copied()).collect();
@@ -115,7 +119,8 @@ fn trespasses(file: &File) -> Vec<String> {
     for line in file.code() {
         for other in named(line).into_iter().filter(|other| rooms.contains(other) && *other != room) {
             let narrow = room == "api" && other == "delivery";
-            let allowed = may.contains(&other) && (!narrow || API_USES_OF_DELIVERY.iter().any(|use_| line.contains(use_)));
+            let allowed = may.contains(&other)
+                && (!narrow || API_USES_OF_DELIVERY.iter().any(|use_| line.contains(use_)));
             if !allowed {
                 found.push(format!("{}: {room} names {other}: {}", file.path, line.trim()));
             }
@@ -178,7 +183,10 @@ fn sql_is_written_in_the_store_and_in_connectors_only() {
     let files = files();
     let found: Vec<_> = files.iter().filter(elsewhere).flat_map(sql).collect();
     assert!(found.is_empty(), "{}", found.join("\n"));
-    assert!(files.iter().filter(|file| file.room() == "store").flat_map(sql).count() > 50, "it is found where it is");
+    assert!(
+        files.iter().filter(|file| file.room() == "store").flat_map(sql).count() > 50,
+        "it is found where it is"
+    );
     assert_eq!(sql(&made_up("src/api/x.rs", "let s = \"UPDATE accounts a SET name = $1\";")).len(), 1);
     assert!(sql(&made_up("src/api/x.rs", "let s = \"the update of a SET\";")).is_empty());
 }
@@ -195,7 +203,12 @@ fn no_file_holds_more_than_one_can_read_at_once() {
 fn only_the_store_asks_which_engine_it_is_on() {
     for file in files().iter().filter(|file| !matches!(file.room(), "store" | "program" | "main")) {
         for line in file.code() {
-            assert!(!line.contains("Db::Postgres") && !line.contains("Db::Sqlite"), "{}: {}", file.path, line.trim());
+            assert!(
+                !line.contains("Db::Postgres") && !line.contains("Db::Sqlite"),
+                "{}: {}",
+                file.path,
+                line.trim()
+            );
         }
     }
 }

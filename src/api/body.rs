@@ -106,10 +106,8 @@ fn meant(error: &ValidationError<'_>, forms: &[Vec<ValidationError<'static>>], f
                 .collect();
             match known.is_empty() {
                 true => faults.push(fault(first)),
-                false => faults.push(Fault {
-                    detail: format!("must be one of {}", known.join(", ")),
-                    ..fault(first)
-                }),
+                false => faults
+                    .push(Fault { detail: format!("must be one of {}", known.join(", ")), ..fault(first) }),
             }
         }
     }

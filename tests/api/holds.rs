@@ -25,7 +25,8 @@ async fn settles(site: &Site, service: &str, to: &str) {
 }
 
 fn classes(holds: &Value) -> Vec<&str> {
-    let mut classes: Vec<_> = holds.as_array().unwrap().iter().map(|hold| hold["reason_class"].as_str().unwrap()).collect();
+    let mut classes: Vec<_> =
+        holds.as_array().unwrap().iter().map(|hold| hold["reason_class"].as_str().unwrap()).collect();
     classes.sort_unstable();
     classes
 }

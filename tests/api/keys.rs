@@ -9,7 +9,8 @@ fn operations() -> Vec<(reqwest::Method, String, Option<String>)> {
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             let scope = operation["security"][0]["oauth2"][0].as_str().map(str::to_owned);
-            let filled = path.replace("{id}", "acc_01jq3v8z0kf5n9d2t7x4m6c1ab").replace("{key}", "mail.mailboxes");
+            let filled =
+                path.replace("{id}", "acc_01jq3v8z0kf5n9d2t7x4m6c1ab").replace("{key}", "mail.mailboxes");
             operations.push((method.to_uppercase().parse().unwrap(), filled, scope));
         }
     }

@@ -3,14 +3,15 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-
-
 mod accounts;
+mod catalog;
+mod events;
 mod holds;
 mod idempotency;
 mod input;
 mod keys;
 mod oauth;
+mod orders;
 mod quotas;
 
 use std::time::Duration;

@@ -189,7 +189,8 @@ impl Site {
             .map(|service_type| json!({"service_type": service_type, "server_id": server}))
             .collect();
         let combined = json!({"name": "shared-1", "placement": placement});
-        let virtual_server = self.post("/v1/virtual_servers").key(by).json(combined).send().await.is(201).id();
+        let virtual_server =
+            self.post("/v1/virtual_servers").key(by).json(combined).send().await.is(201).id();
         let plan = self.plan(&virtual_server, "hosted-mail", mail_quotas(1)).await;
         let reseller = self.account(by, "reseller", "Reseller").await;
         let tenant = self.account(&reseller.key, "tenant", "Tenant").await;
@@ -362,7 +363,11 @@ impl Answer {
         assert_eq!(self.body["status"], status);
         assert_eq!(self.body["request_id"].as_str(), self.header("x-request-id"), "{}", self.text);
         for member in ["type", "title", "detail", "instance", "doc"] {
-            assert!(self.body[member].as_str().is_some_and(|text| !text.is_empty()), "{member}: {}", self.text);
+            assert!(
+                self.body[member].as_str().is_some_and(|text| !text.is_empty()),
+                "{member}: {}",
+                self.text
+            );
         }
         self
     }
@@ -396,7 +401,10 @@ impl Answer {
         let errors = self.body["errors"].as_array().cloned().unwrap_or_default();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let place = |error: &Value| {
-            ["pointer", "parameter", "header"].iter().find_map(|kind| error[*kind].as_str()).map(str::to_owned)
+            ["pointer", "parameter", "header"]
+                .iter()
+                .find_map(|kind| error[*kind].as_str())
+                .map(str::to_owned)
         };
         let mut faults: Vec<_> =
             errors.iter().map(|error| (place(error).unwrap_or_default(), text(&error["code"]))).collect();
@@ -428,6 +436,7 @@ fn settings(fresh: &Fresh, folder: &std::path::Path, more: &[(&str, &str)]) -> C
         ("TENANTRY_SERVER__HTTP_WORKERS", "1"),
         ("TENANTRY_WORKER__POLL_MILLISECONDS", "50"),
     ];
-    let environment = given.iter().chain(more).map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let environment =
+        given.iter().chain(more).map(|(name, value)| (OsString::from(name), OsString::from(value)));
     Config::from_sources(&flags, environment).expect("the settings are good")
 }
