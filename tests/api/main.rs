@@ -4,11 +4,14 @@
 mod common;
 
 mod accounts;
+mod catalog;
+mod events;
 mod holds;
 mod idempotency;
 mod input;
 mod keys;
 mod oauth;
+mod orders;
 mod quotas;
 
 use std::time::Duration;
