@@ -1,0 +1,82 @@
+//! As much of HTTP/1.1 as a load needs: requests put together once, answers found whole by their length.
+
+use anyhow::{Context, bail};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// A connection that is kept.
+pub struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+/// The status and where the body lies in the bytes read.
+#[derive(Debug, PartialEq, Eq)]
+struct Head {
+    status: u16,
+    body: usize,
+    end: usize,
+}
+
+impl Connection {
+    pub async fn open(address: &str) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(address).await.with_context(|| address.to_owned())?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, buffer: Vec::with_capacity(128 * 1024) })
+    }
+
+    /// Sends a request and waits for the whole of its answer.
+    pub async fn ask(&mut self, request: &[u8]) -> anyhow::Result<(u16, &[u8])> {
+        self.buffer.clear();
+        self.stream.write_all(request).await?;
+        let mut head = None;
+        loop {
+            if self.stream.read_buf(&mut self.buffer).await? == 0 {
+                bail!("the connection was closed in the middle of an answer");
+            }
+            if head.is_none() {
+                head = read_head(&self.buffer)?;
+            }
+            match &head {
+                Some(head) if self.buffer.len() >= head.end => {
+                    return Ok((head.status, &self.buffer[head.body..head.end]));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The head of an answer, once all of it is there.
+fn read_head(bytes: &[u8]) -> anyhow::Result<Option<Head>> {
+    let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
+    let text = std::str::from_utf8(&bytes[..at])?;
+    let mut lines = text.split("\r\n");
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).context("no status line")?.parse()?;
+    let length = lines
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        .map_or(Ok(0), |(_, length)| length.trim().parse::<usize>())?;
+    Ok(Some(Head { status, body: at + 4, end: at + 4 + length }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_ends_where_its_head_says() {
+        let answer = b"HTTP/1.1 202 Accepted\r\ncontent-type: text/plain\r\nContent-Length: 3\r\n\r\nyes";
+        assert_eq!(
+            read_head(answer).unwrap(),
+            Some(Head { status: 202, body: answer.len() - 3, end: answer.len() })
+        );
+        assert_eq!(read_head(&answer[..40]).unwrap(), None);
+        let empty = b"HTTP/1.1 204 No Content\r\n\r\n";
+        assert_eq!(
+            read_head(empty).unwrap(),
+            Some(Head { status: 204, body: empty.len(), end: empty.len() })
+        );
+        assert!(read_head(b"nonsense\r\n\r\n").is_err());
+    }
+}

@@ -1,0 +1,124 @@
+//! A closed loop: each connection sends its next request when the one before is answered.
+
+use std::cell::Cell;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use tokio::task::LocalSet;
+
+use crate::figures::Figures;
+use crate::http::Connection;
+
+#[derive(Args)]
+pub struct Settings {
+    /// Where the server listens
+    #[arg(long)]
+    target: String,
+    #[arg(long, default_value_t = 16)]
+    connections: usize,
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    #[arg(long, default_value = "GET")]
+    method: String,
+    /// In the path, the headers and the body, {1} and {2} stand for the columns of a line of the items, {n} for
+    /// a number that is new in each request
+    #[arg(long)]
+    path: String,
+    #[arg(long = "header")]
+    headers: Vec<String>,
+    #[arg(long, default_value = "")]
+    body: String,
+    /// A file with a line for each request, columns apart by a tab; begun anew at its end
+    #[arg(long)]
+    items: Option<PathBuf>,
+    /// Skip so many lines of the items
+    #[arg(long, default_value_t = 0)]
+    skip: usize,
+    /// End at the last item rather than begin anew
+    #[arg(long)]
+    once: bool,
+}
+
+pub fn run(settings: Settings) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    println!("{}", LocalSet::new().block_on(&runtime, loop_closed(settings))?);
+    Ok(())
+}
+
+async fn loop_closed(settings: Settings) -> anyhow::Result<String> {
+    let items = match &settings.items {
+        Some(file) => std::fs::read_to_string(file)?.lines().map(str::to_owned).collect(),
+        None => vec![String::new()],
+    };
+    let begun = Instant::now();
+    let shared = Rc::new(Shared {
+        until: begun + Duration::from_secs_f64(settings.seconds),
+        run: std::process::id(),
+        next: Cell::new(settings.skip),
+        items,
+        settings,
+    });
+    let connections: Vec<_> = (0..shared.settings.connections)
+        .map(|_| tokio::task::spawn_local(connection(shared.clone())))
+        .collect();
+    let mut all = Figures::default();
+    for connection in connections {
+        all.join(connection.await??);
+    }
+    anyhow::ensure!(all.requests() > 0, "nothing was sent");
+    Ok(all.line(begun.elapsed(), None)?)
+}
+
+struct Shared {
+    settings: Settings,
+    items: Vec<String>,
+    next: Cell<usize>,
+    until: Instant,
+    run: u32,
+}
+
+async fn connection(shared: Rc<Shared>) -> anyhow::Result<Figures> {
+    let mut figures = Figures::default();
+    let mut connection = Connection::open(&shared.settings.target).await?;
+    while let Some(request) = shared.request() {
+        let begun = Instant::now();
+        if begun >= shared.until {
+            break;
+        }
+        let (status, body) = connection.ask(request.as_bytes()).await?;
+        figures.add(begun.elapsed(), status, body);
+    }
+    Ok(figures)
+}
+
+impl Shared {
+    /// The next request; none when there is none left.
+    fn request(&self) -> Option<String> {
+        let number = self.next.replace(self.next.get() + 1);
+        if self.settings.once && number >= self.items.len() {
+            return None;
+        }
+        let columns: Vec<_> = self.items[number % self.items.len()].split('\t').collect();
+        let unique = format!("{}-{number}", self.run);
+        let fill = |text: &str| {
+            let mut text = text.replace("{n}", &unique);
+            for (at, column) in columns.iter().enumerate() {
+                text = text.replace(&format!("{{{}}}", at + 1), column);
+            }
+            text
+        };
+        let Settings { method, path, headers, body, target, .. } = &self.settings;
+        let body = fill(body);
+        let mut request = format!("{method} {} HTTP/1.1\r\nhost: {target}\r\n", fill(path));
+        for header in headers {
+            request += &fill(header);
+            request += "\r\n";
+        }
+        if method != "GET" {
+            request += &format!("content-length: {}\r\n", body.len());
+        }
+        Some(request + "\r\n" + &body)
+    }
+}
