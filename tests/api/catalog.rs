@@ -57,7 +57,7 @@ on_both_servers! {
         }
     }
 
-    async fn an_operation_is_waited_for_and_cancelled_before_it_is_begun(site: With::no_workers()) {
+    async fn an_operation_is_waited_for_no_longer_than_was_asked(site: With::no_workers()) {
         let world = site.world().await;
         let key = &site.operator_key;
         let begun = std::time::Instant::now();
