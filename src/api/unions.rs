@@ -36,7 +36,7 @@ fn resources(schemas: &mut Map<String, Value>) {
         "minLength": 8,
         "maxLength": 72,
         "writeOnly": true,
-        "description": "Kept as a hash only and never read back.",
+        "description": "Kept as a hash only and never read back. Without one every login is refused until it is set.",
     });
     let (mut new, mut seen) = (Vec::new(), Vec::new());
     for resource_type in ResourceType::ALL {
@@ -46,15 +46,13 @@ fn resources(schemas: &mut Map<String, Value>) {
         let mut properties = Map::new();
         properties.insert("type".into(), kind.clone());
         properties.insert("spec".into(), spec.clone());
-        let mut required = vec!["type", "spec"];
         if resource_type.has_password() {
             properties.insert("password".into(), password.clone());
-            required.push("password");
         }
         properties.extend(asked.properties.clone());
         let variant = json!({
             "type": "object",
-            "required": required,
+            "required": ["type", "spec"],
             "properties": properties,
             "additionalProperties": false,
         });

@@ -87,6 +87,20 @@ on_both_servers! {
         assert_eq!(site.get(&format!("/v1/operations/{operation}")).key(key).send().await.text_at("status"), "cancelled");
     }
 
+    async fn cancelling_an_operation_cancels_what_it_was_for_and_never_what_holds_say(site: With::no_workers()) {
+        let world = site.world().await;
+        let key = &world.tenant.key;
+        let ordered = site.post("/v1/orders").key(key).json(add("hosted-mail", 1, json!([]))).send().await.is(202);
+        let cancel = |id: &str| site.post(&format!("/v1/operations/{id}/cancel")).key(&site.operator_key).send();
+        let cancelled = cancel(ordered.text_at("operation_id")).await.is(200);
+        assert_eq!(cancelled.text_at("status"), "cancelled");
+        let order = site.get(&format!("/v1/orders/{}", ordered.id())).key(key).send().await;
+        assert_eq!(order.text_at("status"), "cancelled");
+        let path = format!("/v1/accounts/{}/suspend", world.tenant.id);
+        let held = site.post(&path).key(&world.reseller.key).json(json!({"reason_code": "payment"})).send().await.is(202);
+        cancel(held.text_at("operation_id")).await.refused(409, "state_conflict");
+    }
+
     async fn a_completed_order_is_neither_cancelled_nor_retried(site: With::workers()) {
         let world = site.world().await;
         let ordered = site.ordered(&world.tenant, "acme.example", 1).await;

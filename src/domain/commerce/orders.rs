@@ -345,7 +345,7 @@ pub async fn cancel(work: &mut Work, id: OrderId) -> Result<Order> {
         });
     }
     if let Some(operation) = order.operation_id {
-        operations::cancel(work, operation).await?;
+        operations::withdraw(work, operation).await?;
     }
     for item in &mut order.items.0 {
         item.status = ItemStatus::Cancelled;

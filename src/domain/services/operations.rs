@@ -3,6 +3,7 @@
 use sqlx::types::Json;
 
 use super::outcomes;
+use crate::domain::commerce::orders;
 use crate::domain::{Error, Object, Result, Work, quotas};
 use crate::model::Path;
 use crate::model::Time;
@@ -12,6 +13,7 @@ use crate::model::quotas::Taken;
 use crate::model::services::operations::{
     Lane, Operation, OperationKind, OperationStatus, OperationView, Step, StepStatus, Task,
 };
+use crate::model::services::resources::ResourceLifecycle;
 use crate::store;
 
 /// Work to be queued.
@@ -147,8 +149,36 @@ pub async fn retry(work: &mut Work, id: OperationId) -> Result<Operation> {
     Ok(operation)
 }
 
-/// Takes a queued operation out of the queue before anything was done.
+/// Cancels what has not been begun, with what it was for: an order is cancelled, a resource is not made or
+/// stays. What holds say is brought about in any case; lift the hold instead.
 pub async fn cancel(work: &mut Work, id: OperationId) -> Result<Operation> {
+    let operation = find(work, id).await?;
+    match (operation.kind, operation.order_id, operation.resource_id) {
+        (OperationKind::OrderProvision, Some(order), _) => {
+            orders::cancel(work, order).await?;
+            find(work, id).await
+        }
+        (OperationKind::ResourceCreate, _, Some(resource)) => {
+            let failed = ResourceLifecycle::Failed;
+            store::services::resources::set_lifecycle(&mut work.tx, resource, failed, None, work.now).await?;
+            withdraw(work, id).await
+        }
+        (OperationKind::ResourceDelete, _, Some(resource)) => {
+            let active = ResourceLifecycle::Active;
+            store::services::resources::set_lifecycle(&mut work.tx, resource, active, None, work.now).await?;
+            withdraw(work, id).await
+        }
+        (OperationKind::ResourceUpdate | OperationKind::ServerTest, ..) => withdraw(work, id).await,
+        _ => Err(Error::State {
+            current: format!("the work of {}", operation.kind),
+            action: "A cancellation",
+            allowed: Vec::new(),
+        }),
+    }
+}
+
+/// Takes a queued operation out of the queue before anything was done.
+pub(in crate::domain) async fn withdraw(work: &mut Work, id: OperationId) -> Result<Operation> {
     let mut operation = find(work, id).await?;
     let untouched = operation.steps.iter().all(|step| step.attempts == 0);
     if operation.status != OperationStatus::Queued || !untouched {

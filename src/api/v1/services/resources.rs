@@ -40,7 +40,7 @@ list!(ResourceList, ResourceView);
 pub struct NewResource {
     #[serde(flatten)]
     spec: ResourceSpec,
-    /// Kept as a hash only and never read back.
+    /// Kept as a hash only and never read back. A mailbox without one refuses every login until it is set.
     #[serde(default, skip_serializing)]
     #[schema(value_type = Option<String>, min_length = 8, max_length = 72, format = Password, nullable = false)]
     password: Option<SecretString>,
@@ -58,16 +58,9 @@ impl Validate for NewResource {
         if let Err(error) = fields::metadata(&self.metadata) {
             errors.add("metadata", error);
         }
-        match (self.password.is_some(), self.spec.resource_type().has_password()) {
-            (true, false) => {
-                let error = validator::ValidationError::new("not_allowed_here");
-                errors.add("password", error.with_message("such a resource has no password".into()));
-            }
-            (false, true) => {
-                let error = validator::ValidationError::new("required");
-                errors.add("password", error.with_message("is missing".into()));
-            }
-            _ => {}
+        if self.password.is_some() && !self.spec.resource_type().has_password() {
+            let error = validator::ValidationError::new("not_allowed_here");
+            errors.add("password", error.with_message("such a resource has no password".into()));
         }
         let bytes = self.password.as_ref().map_or(0, |password| password.expose_secret().len());
         if bytes > passwords::MAX_BYTES {
