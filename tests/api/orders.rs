@@ -91,7 +91,7 @@ on_both_servers! {
         let world = site.world().await;
         let key = &world.tenant.key;
         let ordered = site.post("/v1/orders").key(key).json(add("hosted-mail", 1, json!([]))).send().await.is(202);
-        let cancel = |id: &str| site.post(&format!("/v1/operations/{id}/cancel")).key(&site.operator_key).send();
+        let cancel = |id: String| site.post(&format!("/v1/operations/{id}/cancel")).key(&site.operator_key).send();
         let cancelled = cancel(ordered.text_at("operation_id")).await.is(200);
         assert_eq!(cancelled.text_at("status"), "cancelled");
         let order = site.get(&format!("/v1/orders/{}", ordered.id())).key(key).send().await;
