@@ -30,13 +30,23 @@ pub async fn run(flags: Flags, exit_after: bool) -> Result<u8, Stop> {
         let reason = "the demo has a database of its own, on SQLite; leave --database-url out";
         return Err(Stop::because(exit::USAGE, reason));
     }
+    let place = Place::choose(flags.data_dir.as_deref())?;
+    let code = play(&place, &flags, exit_after).await;
+    match code {
+        // What went wrong can be looked into.
+        Ok(exit::FAILED) => {}
+        _ => place.leave()?,
+    }
+    code
+}
+
+async fn play(place: &Place, flags: &Flags, exit_after: bool) -> Result<u8, Stop> {
     let mut signals = Signals::new()?;
     let (page, clock) = (Page::new(), Clock::system());
-    let place = Place::choose(flags.data_dir.as_deref())?;
     let addresses = Addresses::choose(flags.listen)?;
     let names = Names::new(place.telling);
     let receiver = Receiver::start(&names.hook(), clock.clone()).map_err(Stop::failed)?;
-    let config = place.config(&flags, &addresses, &format!("127.0.0.1:{}", receiver.port))?;
+    let config = place.config(flags, &addresses, &format!("127.0.0.1:{}", receiver.port))?;
     telemetry::init(&config.log, clock.clone()).map_err(Stop::failed)?;
     let metrics = telemetry::install_metrics().map_err(Stop::failed)?;
 
@@ -49,40 +59,37 @@ pub async fn run(flags: Flags, exit_after: bool) -> Result<u8, Stop> {
     let base = format!("http://{}", addresses.api);
     let started = Instant::now();
     let told = tokio::select! {
-        told = tell(page, &base, &addresses, &place, receiver, names, operator) => told,
+        told = tell(page, &base, &addresses, place, receiver, names, operator) => told,
         () = signals.next() => {
             stop(running, &mut signals).await?;
-            place.leave()?;
             return Ok(exit::INTERRUPTED);
         }
     };
-    let keys = match told {
-        Ok(keys) => keys,
+    let took = format!("All came as told, in {:.1} seconds.", started.elapsed().as_secs_f64());
+    match told {
         Err(failure) => {
-            report(page, &failure, &place).map_err(unsaid)?;
+            report(page, &failure, place).map_err(unsaid)?;
             stop(running, &mut signals).await?;
-            return Ok(exit::FAILED);
+            Ok(exit::FAILED)
         }
-    };
-    let took = started.elapsed().as_secs_f64();
-    if exit_after {
-        stop(running, &mut signals).await?;
-        place.leave()?;
-        let left = match place.temporary {
-            true => "The folder was a temporary one and is gone; --data DIR keeps it.".to_owned(),
-            false => format!("What it made is in {}.", place.dir.display()),
-        };
-        let lines = [format!("All came as told, in {took:.1} seconds."), left];
-        page.line("").and_then(|()| page.frame(&lines)).map_err(unsaid)?;
-        return Ok(exit::OK);
+        Ok(_) if exit_after => {
+            stop(running, &mut signals).await?;
+            let left = match place.temporary {
+                true => "The folder was a temporary one and goes; --data DIR keeps it.".to_owned(),
+                false => format!("What it made is in {}.", place.dir.display()),
+            };
+            page.line("").and_then(|()| page.frame(&[took, left])).map_err(unsaid)?;
+            Ok(exit::OK)
+        }
+        Ok(keys) => {
+            farewell(page, &base, &addresses, place, &keys, took).map_err(unsaid)?;
+            signals.next().await;
+            page.line("\nStopping; Ctrl-C once more stops at once.").map_err(unsaid)?;
+            stop(running, &mut signals).await?;
+            page.line("Stopped.").map_err(unsaid)?;
+            Ok(exit::OK)
+        }
     }
-    farewell(page, &base, &addresses, &place, &keys, took).map_err(unsaid)?;
-    signals.next().await;
-    page.line("\nStopping; Ctrl-C once more stops at once.").map_err(unsaid)?;
-    stop(running, &mut signals).await?;
-    place.leave()?;
-    page.line("Stopped.").map_err(unsaid)?;
-    Ok(exit::OK)
 }
 
 /// The first credential is made on the server itself, by what `tenantry key create` does.
@@ -154,11 +161,11 @@ fn farewell(
     addresses: &Addresses,
     place: &Place,
     keys: &[Key],
-    took: f64,
+    took: String,
 ) -> std::io::Result<()> {
     let goes = if place.temporary { " (goes when it stops; --data DIR keeps it)" } else { "" };
     let lines = [
-        format!("All came as told, in {took:.1} seconds. The server stays up:"),
+        format!("{took} The server stays up:"),
         String::new(),
         format!("API      {base}/v1"),
         format!("Docs     {base}/docs (needs no network)"),

@@ -48,16 +48,18 @@ impl Place {
         };
         DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(unusable)?;
         let dir = dir.canonicalize().map_err(unusable)?;
-        let text = dir.to_string_lossy();
+        let told = std::fs::read_to_string(dir.join(TELLINGS)).unwrap_or_default();
+        let telling = told.trim().parse::<u32>().unwrap_or_default().saturating_add(1);
+        let place = Self { dir, temporary, telling };
+        let text = place.dir.to_string_lossy();
         if text.contains(|c: char| c.is_whitespace() || c.is_control() || "\"'\\$;{}".contains(c)) {
             let reason = format!(
                 "the folder {text} has a blank, a quote or one of \\ $ ; {{ }} in its path, which Dovecot's and name servers' files cannot take; give --data another folder"
             );
+            place.leave()?;
             return Err(Stop::because(exit::USAGE, reason));
         }
-        let told = std::fs::read_to_string(dir.join(TELLINGS)).unwrap_or_default();
-        let telling = told.trim().parse::<u32>().unwrap_or_default().saturating_add(1);
-        Ok(Self { dir, temporary, telling })
+        Ok(place)
     }
 
     /// Where the hosted things are made.
