@@ -136,9 +136,7 @@ async fn tell(
     page.line(operator.export())?;
     let client = Client::new(base.to_owned(), page)?;
     let story = Story::new(page, client, receiver, names, place.hosting());
-    let told = story.tell(operator).await;
-    story.receiver.stop().await;
-    told
+    story.tell(operator).await
 }
 
 fn report(page: Page, failure: &Failure, place: &Place) -> std::io::Result<()> {

@@ -175,7 +175,7 @@ mod tests {
     fn each_telling_in_a_kept_folder_is_a_new_one_and_a_temporary_folder_goes() {
         let dir = new_folder(&std::env::temp_dir()).unwrap();
         let first = Place::choose(Some(&dir)).unwrap();
-        first.remember().unwrap();
+        first.remember("127.0.0.1:9", SocketAddr::from(([127, 0, 0, 1], 9000))).unwrap();
         assert_eq!((first.telling, Place::choose(Some(&dir)).unwrap().telling), (1, 2));
         first.leave().unwrap();
         assert!(dir.exists());
