@@ -33,7 +33,7 @@ pub mod exit {
 /// A provisioning API for companies that sell hosted services.
 #[derive(Debug, Parser)]
 #[command(name = "tenantry", version, propagate_version = true, arg_required_else_help = true)]
-#[command(after_help = "Try it, with everything simulated:\n  tenantry demo\n\n\
+#[command(after_help = "Try it, in a folder of its own:\n  tenantry demo\n\n\
     Every setting can stand in a TOML file, in the environment (TENANTRY_SERVER__LISTEN for server.listen) \
     or, for a few, in a flag; the later wins.")]
 pub struct Cli {
@@ -84,10 +84,10 @@ pub enum Command {
         #[arg(long)]
         status: bool,
     },
-    /// Serve an invented company in a folder of its own, with everything simulated
+    /// Tell the story of a first order over HTTP, in a folder of its own, and go on serving
     #[command(after_help = "Example:\n  tenantry demo --data /tmp/try --listen 127.0.0.1:9000")]
     Demo {
-        /// Stop when the company is set up, rather than serve it
+        /// End with the story: 0 if all came as told, 1 if not
         #[arg(long)]
         exit: bool,
     },

@@ -20,6 +20,10 @@ pub fn essence(value: &Value, keep: &[&str]) -> String {
     Shape::of(value, Some(keep)).render(0)
 }
 
+/// By what people know a thing; these members come first.
+const FIRST: [&str; 11] =
+    ["title", "method", "path", "action", "type", "key", "code", "name", "reason_code", "plan", "protocol"];
+
 /// A value on its way to paper; `more` says that something was left out.
 enum Shape {
     Leaf(String),
@@ -34,8 +38,12 @@ impl Shape {
             Value::Object(object) => match keep {
                 Some(keep) if !keep.is_empty() => Self::chosen(value, keep),
                 keep => {
+                    let rank =
+                        |name: &str| FIRST.iter().position(|first| *first == name).unwrap_or(FIRST.len());
                     let member = |(name, value): (&String, &Value)| (name.clone(), Self::of(value, keep));
-                    Self::Object { members: object.iter().map(member).collect(), more: false }
+                    let mut members: Vec<_> = object.iter().map(member).collect();
+                    members.sort_by_key(|(name, _)| rank(name));
+                    Self::Object { members, more: false }
                 }
             },
             Value::Array(items) => {

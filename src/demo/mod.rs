@@ -7,6 +7,7 @@ mod print;
 mod receiver;
 mod story;
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use clap::Parser;
@@ -18,7 +19,7 @@ use crate::clock::Clock;
 use crate::program::{Program, Roles, Running, Stop};
 use crate::telemetry;
 use client::{Client, Failure, Key};
-use place::{Addresses, Place};
+use place::{Address, Place};
 use print::{Ink, Page};
 use receiver::Receiver;
 use story::{Names, Story};
@@ -30,59 +31,70 @@ pub async fn run(flags: Flags, exit_after: bool) -> Result<u8, Stop> {
         let reason = "the demo has a database of its own, on SQLite; leave --database-url out";
         return Err(Stop::because(exit::USAGE, reason));
     }
+    let place = Place::choose(flags.data_dir.as_deref())?;
+    let code = play(&place, &flags, exit_after).await;
+    match code {
+        // What went wrong can be looked into.
+        Ok(exit::FAILED) => {}
+        _ => place.leave()?,
+    }
+    code
+}
+
+async fn play(place: &Place, flags: &Flags, exit_after: bool) -> Result<u8, Stop> {
     let mut signals = Signals::new()?;
     let (page, clock) = (Page::new(), Clock::system());
-    let place = Place::choose(flags.data_dir.as_deref())?;
-    let addresses = Addresses::choose(flags.listen)?;
     let names = Names::new(place.telling);
     let receiver = Receiver::start(&names.hook(), clock.clone()).map_err(Stop::failed)?;
-    let config = place.config(&flags, &addresses, &format!("127.0.0.1:{}", receiver.port))?;
+    let hook = format!("127.0.0.1:{}", receiver.port);
+    let config = place.config(flags, &hook)?;
     telemetry::init(&config.log, clock.clone()).map_err(Stop::failed)?;
     let metrics = telemetry::install_metrics().map_err(Stop::failed)?;
 
-    let program = Program::open(config, clock).await?;
+    let mut program = Program::open(config, clock).await?;
     let first = program.create_key(&first_key()).await?;
     let operator = Key { variable: "OPERATOR_KEY", secret: first.secret.expose_secret().to_owned() };
+    let address = Address::choose(flags.listen)?;
+    let base = format!("http://{}", address.api);
+    program.config.server.listen = address.api;
+    program.config.server.public_url = base.clone();
     let running = program.start(Roles { api: true, workers: true }, metrics).await?;
-    place.remember()?;
+    let admin = running.admin_address;
+    place.remember(&hook, address.api)?;
 
-    let base = format!("http://{}", addresses.api);
     let started = Instant::now();
     let told = tokio::select! {
-        told = tell(page, &base, &addresses, &place, receiver, names, operator) => told,
+        told = tell(page, &base, &address, place, receiver, names, operator) => told,
         () = signals.next() => {
             stop(running, &mut signals).await?;
-            place.leave()?;
             return Ok(exit::INTERRUPTED);
         }
     };
-    let keys = match told {
-        Ok(keys) => keys,
+    let took = format!("All came as told, in {:.1} seconds.", started.elapsed().as_secs_f64());
+    match told {
         Err(failure) => {
-            report(page, &failure, &place).map_err(unsaid)?;
+            report(page, &failure, place).map_err(unsaid)?;
             stop(running, &mut signals).await?;
-            return Ok(exit::FAILED);
+            Ok(exit::FAILED)
         }
-    };
-    let took = started.elapsed().as_secs_f64();
-    if exit_after {
-        stop(running, &mut signals).await?;
-        place.leave()?;
-        let left = match place.temporary {
-            true => "The folder was a temporary one and is gone; --data DIR keeps it.".to_owned(),
-            false => format!("What it made is in {}.", place.dir.display()),
-        };
-        let lines = [format!("All came as told, in {took:.1} seconds."), left];
-        page.line("").and_then(|()| page.frame(&lines)).map_err(unsaid)?;
-        return Ok(exit::OK);
+        Ok(_) if exit_after => {
+            stop(running, &mut signals).await?;
+            let left = match place.temporary {
+                true => "The folder was a temporary one and goes; --data DIR keeps it.".to_owned(),
+                false => format!("What it made is in {}.", place.dir.display()),
+            };
+            page.line("").and_then(|()| page.frame(&[took, left])).map_err(unsaid)?;
+            Ok(exit::OK)
+        }
+        Ok(keys) => {
+            farewell(page, &base, admin, place, &keys, took).map_err(unsaid)?;
+            signals.next().await;
+            page.line("\nStopping; Ctrl-C once more stops at once.").map_err(unsaid)?;
+            stop(running, &mut signals).await?;
+            page.line("Stopped.").map_err(unsaid)?;
+            Ok(exit::OK)
+        }
     }
-    farewell(page, &base, &addresses, &place, &keys, took).map_err(unsaid)?;
-    signals.next().await;
-    page.line("\nStopping; Ctrl-C once more stops at once.").map_err(unsaid)?;
-    stop(running, &mut signals).await?;
-    place.leave()?;
-    page.line("Stopped.").map_err(unsaid)?;
-    Ok(exit::OK)
 }
 
 /// The first credential is made on the server itself, by what `tenantry key create` does.
@@ -97,7 +109,7 @@ fn first_key() -> KeyOrder {
 async fn tell(
     page: Page,
     base: &str,
-    addresses: &Addresses,
+    address: &Address,
     place: &Place,
     receiver: Receiver,
     names: Names,
@@ -110,11 +122,8 @@ async fn tell(
         ),
     )?;
     page.line("")?;
-    if let Some(taken) = addresses.taken {
-        page.note(&format!(
-            "{taken} is taken by another program, so this one listens on {}.",
-            addresses.api
-        ))?;
+    if let Some(taken) = address.taken {
+        page.note(&format!("{taken} is taken by another program, so this one listens on {}.", address.api))?;
     }
     page.note(&format!(
         "The server listens on {base}, with an embedded database and the files it hosts in {}. All that follows is \
@@ -127,9 +136,7 @@ async fn tell(
     page.line(operator.export())?;
     let client = Client::new(base.to_owned(), page)?;
     let story = Story::new(page, client, receiver, names, place.hosting());
-    let told = story.tell(operator).await;
-    story.receiver.stop().await;
-    told
+    story.tell(operator).await
 }
 
 fn report(page: Page, failure: &Failure, place: &Place) -> std::io::Result<()> {
@@ -151,18 +158,19 @@ fn report(page: Page, failure: &Failure, place: &Place) -> std::io::Result<()> {
 fn farewell(
     page: Page,
     base: &str,
-    addresses: &Addresses,
+    admin: Option<SocketAddr>,
     place: &Place,
     keys: &[Key],
-    took: f64,
+    took: String,
 ) -> std::io::Result<()> {
     let goes = if place.temporary { " (goes when it stops; --data DIR keeps it)" } else { "" };
+    let admin = admin.map(|at| format!("Health   http://{at}/readyz and /metrics")).unwrap_or_default();
     let lines = [
-        format!("All came as told, in {took:.1} seconds. The server stays up:"),
+        format!("{took} The server stays up:"),
         String::new(),
         format!("API      {base}/v1"),
         format!("Docs     {base}/docs (needs no network)"),
-        format!("Health   http://{}/readyz, metrics at /metrics", addresses.admin),
+        admin,
         format!("Files    {}{goes}", place.dir.display()),
         "Keys     below; $OPERATOR_KEY may do everything, $CRM_KEY sells, $BILLING_KEY suspends".to_owned(),
         "Stop     Ctrl-C".to_owned(),

@@ -28,10 +28,9 @@ pub struct Place {
     pub telling: u32,
 }
 
-/// The addresses to listen on.
-pub struct Addresses {
+/// The address to listen on.
+pub struct Address {
     pub api: SocketAddr,
-    pub admin: SocketAddr,
     /// The address that would have been taken had it been free.
     pub taken: Option<SocketAddr>,
 }
@@ -48,16 +47,18 @@ impl Place {
         };
         DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(unusable)?;
         let dir = dir.canonicalize().map_err(unusable)?;
-        let text = dir.to_string_lossy();
+        let told = std::fs::read_to_string(dir.join(TELLINGS)).unwrap_or_default();
+        let telling = told.trim().parse::<u32>().unwrap_or_default().saturating_add(1);
+        let place = Self { dir, temporary, telling };
+        let text = place.dir.to_string_lossy();
         if text.contains(|c: char| c.is_whitespace() || c.is_control() || "\"'\\$;{}".contains(c)) {
             let reason = format!(
                 "the folder {text} has a blank, a quote or one of \\ $ ; {{ }} in its path, which Dovecot's and name servers' files cannot take; give --data another folder"
             );
+            place.leave()?;
             return Err(Stop::because(exit::USAGE, reason));
         }
-        let told = std::fs::read_to_string(dir.join(TELLINGS)).unwrap_or_default();
-        let telling = told.trim().parse::<u32>().unwrap_or_default().saturating_add(1);
-        Ok(Self { dir, temporary, telling })
+        Ok(place)
     }
 
     /// Where the hosted things are made.
@@ -66,13 +67,32 @@ impl Place {
     }
 
     /// The settings that the demo runs with; `hook` is the only host and port webhooks may go to in clear.
-    pub fn config(&self, flags: &Flags, addresses: &Addresses, hook: &str) -> Result<Config, Stop> {
+    pub fn config(&self, flags: &Flags, hook: &str) -> Result<Config, Stop> {
+        let file = self.write_settings(hook, flags.listen)?;
+        let flags = Flags { config: Some(file), log_format: flags.log_format, ..Flags::default() };
+        let environment = std::iter::empty::<(OsString, OsString)>();
+        let mut config = Config::from_sources(&flags, environment).map_err(|faults| Stop {
+            code: exit::CONFIG,
+            reasons: faults.iter().map(ToString::to_string).collect(),
+        })?;
+        // Beside the demo there may be others, even of its own kind.
+        config.server.admin_listen = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        // The story is on stdout; beside it only what is wrong.
+        config.log.filter = "warn".to_owned();
+        Ok(config)
+    }
+
+    /// Has the next telling use other names, and `serve` listen where the demo does.
+    pub fn remember(&self, hook: &str, listen: SocketAddr) -> Result<(), Stop> {
+        self.write_settings(hook, Some(listen))?;
+        let text = format!("{}\n", self.telling);
+        std::fs::write(self.dir.join(TELLINGS), text).map_err(|error| Stop::because(exit::IO, error))
+    }
+
+    fn write_settings(&self, hook: &str, listen: Option<SocketAddr>) -> Result<PathBuf, Stop> {
+        let listen = listen.unwrap_or_else(|| Config::default().server.listen);
         let settings = json!({
-            "server": {
-                "listen": addresses.api.to_string(),
-                "admin_listen": addresses.admin.to_string(),
-                "drain_delay_seconds": 0,
-            },
+            "server": {"listen": listen.to_string(), "drain_delay_seconds": 0},
             "data": {"dir": self.dir},
             "webhooks": {"allow_http": true, "allow_hosts": [hook]},
         });
@@ -82,21 +102,7 @@ impl Place {
         );
         let file = self.dir.join(SETTINGS);
         std::fs::write(&file, text).map_err(|error| Stop::because(exit::IO, error))?;
-        let flags = Flags { config: Some(file), log_format: flags.log_format, ..Flags::default() };
-        let environment = std::iter::empty::<(OsString, OsString)>();
-        let mut config = Config::from_sources(&flags, environment).map_err(|faults| Stop {
-            code: exit::CONFIG,
-            reasons: faults.iter().map(ToString::to_string).collect(),
-        })?;
-        // The story is on stdout; beside it only what is wrong.
-        config.log.filter = "warn".to_owned();
-        Ok(config)
-    }
-
-    /// Has the next telling use other names.
-    pub fn remember(&self) -> Result<(), Stop> {
-        let text = format!("{}\n", self.telling);
-        std::fs::write(self.dir.join(TELLINGS), text).map_err(|error| Stop::because(exit::IO, error))
+        Ok(file)
     }
 
     /// Removes a temporary folder with all that is in it.
@@ -125,36 +131,23 @@ fn new_folder(parent: &Path) -> Result<PathBuf, Stop> {
     }
 }
 
-impl Addresses {
-    /// The address that was asked for, or the usual one, or, where that is taken, a free one.
+impl Address {
+    /// The address that was asked for, or the usual one, or, where that is taken, a free one. It is to be listened
+    /// on at once, before others take it.
     pub fn choose(asked: Option<SocketAddr>) -> Result<Self, Stop> {
-        // Held until both are chosen, so that they differ.
-        let mut held = Vec::new();
-        let mut free = |ip: IpAddr| -> Result<SocketAddr, Stop> {
-            let listener = TcpListener::bind((ip, 0)).map_err(Stop::failed)?;
-            let address = listener.local_addr().map_err(Stop::failed)?;
-            held.push(listener);
-            Ok(address)
-        };
         let usual = Config::default().server.listen;
         let (api, taken) = match asked {
             Some(asked) if asked.port() == 0 => (free(asked.ip())?, None),
             Some(asked) => (asked, None),
-            None if is_free(usual) => (usual, None),
+            None if TcpListener::bind(usual).is_ok() => (usual, None),
             None => (free(usual.ip())?, Some(usual)),
         };
-        let beside =
-            Config::default().server.admin_listen.filter(|at| at.port() != api.port() && is_free(*at));
-        let admin = match beside {
-            Some(usual) => usual,
-            None => free(IpAddr::V4(Ipv4Addr::LOCALHOST))?,
-        };
-        Ok(Self { api, admin, taken })
+        Ok(Self { api, taken })
     }
 }
 
-fn is_free(address: SocketAddr) -> bool {
-    TcpListener::bind(address).is_ok()
+fn free(ip: IpAddr) -> Result<SocketAddr, Stop> {
+    TcpListener::bind((ip, 0)).and_then(|listener| listener.local_addr()).map_err(Stop::failed)
 }
 
 #[cfg(test)]
@@ -162,13 +155,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_that_was_asked_for_is_kept_and_the_two_never_meet() {
+    fn an_address_that_was_asked_for_is_kept_and_port_0_stands_for_any_that_is_free() {
         let asked = SocketAddr::from(([127, 0, 0, 1], 8081));
-        let addresses = Addresses::choose(Some(asked)).unwrap();
-        assert_eq!((addresses.api, addresses.taken), (asked, None));
-        assert_ne!(addresses.admin.port(), 8081);
-        let any = Addresses::choose(Some(SocketAddr::from(([127, 0, 0, 1], 0)))).unwrap();
-        assert!(any.api.port() != 0 && any.api != any.admin);
+        let address = Address::choose(Some(asked)).unwrap();
+        assert_eq!((address.api, address.taken), (asked, None));
+        let any = Address::choose(Some(SocketAddr::from(([127, 0, 0, 1], 0)))).unwrap();
+        assert!(any.api.port() != 0 && any.taken.is_none());
     }
 
     #[test]
@@ -183,7 +175,7 @@ mod tests {
     fn each_telling_in_a_kept_folder_is_a_new_one_and_a_temporary_folder_goes() {
         let dir = new_folder(&std::env::temp_dir()).unwrap();
         let first = Place::choose(Some(&dir)).unwrap();
-        first.remember().unwrap();
+        first.remember("127.0.0.1:9", SocketAddr::from(([127, 0, 0, 1], 9000))).unwrap();
         assert_eq!((first.telling, Place::choose(Some(&dir)).unwrap().telling), (1, 2));
         first.leave().unwrap();
         assert!(dir.exists());

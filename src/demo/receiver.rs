@@ -5,7 +5,6 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -38,7 +37,6 @@ pub struct Receiver {
     path: String,
     secret: watch::Sender<Option<Vec<u8>>>,
     arrived: Arc<Mutex<Vec<Delivery>>>,
-    server: ServerHandle,
 }
 
 #[derive(Clone)]
@@ -49,7 +47,7 @@ struct Desk {
 }
 
 impl Receiver {
-    /// Listens at the path on a free port of loopback.
+    /// Listens at the path on a free port of loopback, until the process ends.
     pub fn start(path: &str, clock: Clock) -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let port = listener.local_addr()?.port();
@@ -61,9 +59,8 @@ impl Receiver {
             move || App::new().app_data(web::Data::new(desk.clone())).route(&route, web::post().to(receive));
         let server =
             HttpServer::new(app).workers(1).disable_signals().shutdown_timeout(1).listen(listener)?.run();
-        let handle = server.handle();
         tokio::spawn(server);
-        Ok(Self { port, path: path.to_owned(), secret, arrived, server: handle })
+        Ok(Self { port, path: path.to_owned(), secret, arrived })
     }
 
     pub fn url(&self) -> String {
@@ -81,10 +78,6 @@ impl Receiver {
     /// What has arrived so far, each as often as it came.
     pub fn arrived(&self) -> Vec<Delivery> {
         self.arrived.lock().expect("nothing panics while it holds the list").clone()
-    }
-
-    pub async fn stop(&self) {
-        self.server.stop(true).await;
     }
 }
 

@@ -44,7 +44,10 @@ pub async fn tell(story: &Story, reseller: &Reseller, sale: &Sale) -> Result<(),
     let ended = story.get(billing, &format!("/v1/operations/{operation}?wait=25"), &keep).await?;
     ended.is("/status", "succeeded")?;
 
-    story.step("Nobody logs in now: Dovecot refuses with a reason, senders are told to come again later, the zone's records are held back.")?;
+    story.step(
+        "Nobody logs in now: Dovecot refuses with a reason, senders are told to come again later, the \
+         zone's records are held back.",
+    )?;
     story.show_login("alice", true)?;
     let (zone, text) = story.read(format!("dns/zones/{}.zone", story.names.domain()))?;
     story.shell(&format!("grep held {}", zone.display()))?;
@@ -70,6 +73,7 @@ pub async fn tell(story: &Story, reseller: &Reseller, sale: &Sale) -> Result<(),
         story.post_and_wait(billing, &format!("{account}/resume"), Some(body.clone()), &OUTCOME).await?;
     paid.status(200)?;
     paid.is("/changed", true)?;
+    paid.is("/holds/0/status", "released")?;
     paid.is("/operation/status", "succeeded")?;
     let (_, text) = story.read(format!("dns/zones/{}.zone", story.names.domain()))?;
     told(!text.contains("; held "), "a zone with its records", text)?;
@@ -87,7 +91,10 @@ pub async fn tell(story: &Story, reseller: &Reseller, sale: &Sale) -> Result<(),
     still.is("/remaining_holds/0/placed_by_role", "operator")?;
     story.show_login("alice", true)?;
 
-    story.step("The customer has cleaned up, and the abuse desk lifts its hold. It was the last: access is full again.")?;
+    story.step(
+        "The customer has cleaned up, and the abuse desk lifts its hold. It was the last: access is full \
+         again.",
+    )?;
     let lift = json!({"reason_code": "abuse"});
     let freed = story.post_and_wait(abuse_desk, &format!("{service}/resume"), Some(lift), &OUTCOME).await?;
     freed.status(200)?;

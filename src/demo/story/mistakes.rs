@@ -10,7 +10,10 @@ const PROBLEM: [&str; 7] = ["status", "code", "title", "detail", "errors", "requ
 pub async fn tell(story: &Story, reseller: &Reseller, sale: &Sale, operator: &str) -> Result<(), Failure> {
     story.page.chapter("Mistakes")?;
 
-    story.step("A slip of the pen in an order: nothing is done, and the problem names the place (RFC 9457, RFC 6901).")?;
+    story.step(
+        "A slip of the pen in an order: nothing is done, and the problem names the place (RFC 9457, RFC \
+         6901).",
+    )?;
     let item = json!({"action": "add", "plan": story.names.of("hosted-mail"), "quantitty": 25});
     let body = json!({"account_id": sale.account, "items": [item]});
     let refused = story.send(&reseller.crm, Call::post("/v1/orders", body), &PROBLEM).await?;
@@ -19,7 +22,10 @@ pub async fn tell(story: &Story, reseller: &Reseller, sale: &Sale, operator: &st
     let named = refused.list("/errors")?.iter().any(|error| error["pointer"] == "/items/0/quantitty");
     told(named, "an error at /items/0/quantitty", refused.at("/errors").to_string())?;
 
-    story.step("The CRM asks for an account that is not its own, the operator's: for the CRM there is no such account.")?;
+    story.step(
+        "The CRM asks for an account that is not its own, the operator's: for the CRM there is no such \
+         account.",
+    )?;
     let foreign = story.send(&reseller.crm, Call::get(format!("/v1/accounts/{operator}")), &PROBLEM).await?;
     foreign.status(404)?;
     foreign.is("/code", "account_not_found")?;

@@ -79,7 +79,10 @@ pub async fn tell(story: &Story, reseller: &Reseller) -> Result<Sale, Failure> {
     told(made == 3, "3 resources", format!("{made}"))?;
     let subscription = placed.text("/items/0/subscription_id")?;
 
-    story.step("The CRM lost the answer, say, and sends the very same call again: it gets the same order, and nothing is made twice.")?;
+    story.step(
+        "The CRM lost the answer, say, and sends the very same call again: it gets the same order, and \
+         nothing is made twice.",
+    )?;
     let again = story.send(crm, order(), &["id", "status"]).await?;
     again.status(201)?;
     again.replayed()?;
@@ -97,14 +100,20 @@ pub async fn tell(story: &Story, reseller: &Reseller) -> Result<Sale, Failure> {
     let connection = story.get(crm, &format!("/v1/services/{mail}/connection"), &[]).await?;
     connection.is("/endpoints/0/host", "imap.hosting.example")?;
 
-    story.step("And it is all there, as files that a real Dovecot and a real name server read: the login, the zone, the Maildir.")?;
+    story.step(
+        "And it is all there, as files that a real Dovecot and a real name server read: Alice's login, \
+         and the zone.",
+    )?;
     story.show_login("alice", false)?;
     let (zone, text) = story.read(format!("dns/zones/{domain}.zone"))?;
     story.shell(&format!("cat {}", zone.display()))?;
     story.page.line(text.trim_end())?;
     told(text.contains("MX 10 mx.hosting.example."), "a zone with the MX record", text)?;
 
-    story.step("A mail arrives for Alice. Postfix would put it into her Maildir like this; it is to be there to the end.")?;
+    story.step(
+        "A mail arrives for Alice: the demo puts it into her Maildir as a mail server does. It is to be \
+         there to the end.",
+    )?;
     deliver(&maildir(story))?;
     let file = maildir(story).join(MAIL_FILE);
     story.shell(&format!("cat {}", file.display()))?;

@@ -88,7 +88,10 @@ pub async fn reseller(story: &Story, operator: &Key) -> Result<Reseller, Failure
     let names = &story.names;
     story.page.chapter("A reseller comes in")?;
 
-    story.step("The operator opens the reseller's account. All that is sold below it belongs to its part of the tree.")?;
+    story.step(
+        "The operator opens the reseller's account. All that is sold below it belongs to its part of the \
+         tree.",
+    )?;
     let body = json!({
         "type": "reseller", "name": "Blue Cloud Ltd", "country": "DE", "currency": "EUR",
         "time_zone": "Europe/Berlin", "external_id": names.of("partner-17"),
@@ -97,22 +100,34 @@ pub async fn reseller(story: &Story, operator: &Key) -> Result<Reseller, Failure
     let account = story.make(operator, "/v1/accounts", body, &keep).await?;
     let id = account.text("/id")?;
 
-    story.step("It sets the reseller's ceiling: 50 mailboxes for all its customers together, however many orders come at once.")?;
+    story.step(
+        "It sets the reseller's ceiling: 50 mailboxes for all its customers together, however many \
+         orders come at once.",
+    )?;
     let call = Call::put(format!("/v1/accounts/{id}/quotas/mail.mailboxes"), json!({"ceiling": 50}));
     let ceiling =
         story.send(operator, call, &["quota.key", "quota.ceiling", "quota.used", "quota.available"]).await?;
     ceiling.status(200)?;
     ceiling.is("/quota/available", 50)?;
 
-    story.step("The reseller's CRM gets a key of its own. The bundle \"crm\" lets it open accounts and place orders, and nothing else.")?;
+    story.step(
+        "The reseller's CRM gets a key of its own. The bundle \"crm\" lets it open accounts and place \
+         orders, but suspend nobody.",
+    )?;
     let body = json!({"account_id": id, "name": "CRM", "bundle": "crm"});
     let crm = key(story, operator, "CRM_KEY", body).await?;
 
-    story.step("The reseller's billing system gets another: it suspends and resumes, for payment only, and cannot order.")?;
+    story.step(
+        "The reseller's billing system gets another: it suspends and resumes, for payment only, and \
+         cannot order.",
+    )?;
     let body = json!({"account_id": id, "name": "Billing", "bundle": "billing_system"});
     let billing = key(story, operator, "BILLING_KEY", body).await?;
 
-    story.step("The operator's own abuse desk gets a key that places and lifts holds for abuse, and for nothing else.")?;
+    story.step(
+        "The operator's own abuse desk gets a key that places and lifts holds for abuse, and for nothing \
+         else.",
+    )?;
     let body = json!({
         "name": "Abuse desk", "hold_classes": ["abuse"],
         "scopes": ["services:read", "services:suspend", "services:resume"],

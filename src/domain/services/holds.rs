@@ -202,9 +202,7 @@ pub async fn lift(work: &mut Work, actor: &Actor, on: On, reason_code: Option<&s
     let mut holds = Vec::new();
     let by = actor.key_id.to_string();
     for hold in lifted {
-        if end(work, &hold, HoldStatus::Released, Some(&by)).await? {
-            holds.push(Hold { status: HoldStatus::Released, ended_at: Some(work.now), ..hold });
-        }
+        holds.extend(end(work, &hold, HoldStatus::Released, Some(&by)).await?);
     }
     let remaining: Vec<_> = before
         .iter()
@@ -219,10 +217,10 @@ pub async fn lift(work: &mut Work, actor: &Actor, on: On, reason_code: Option<&s
     Ok(outcome(found, changed, operation_id, holds, remaining))
 }
 
-/// Ends a hold and has it recorded; says whether it had not ended before.
-async fn end(work: &mut Work, hold: &Hold, status: HoldStatus, by: Option<&str>) -> Result<bool> {
+/// Ends a hold and has it recorded; tells it as it is then, or nothing if it had ended before.
+async fn end(work: &mut Work, hold: &Hold, status: HoldStatus, by: Option<&str>) -> Result<Option<Hold>> {
     if !store::services::holds::end(&mut work.tx, hold.id, status, by, work.now).await? {
-        return Ok(false);
+        return Ok(None);
     }
     let event = match status {
         HoldStatus::Expired => EventType::HoldExpired,
@@ -230,7 +228,7 @@ async fn end(work: &mut Work, hold: &Hold, status: HoldStatus, by: Option<&str>)
     };
     let ended = Hold { status, ended_at: Some(work.now), version: hold.version + 1, ..hold.clone() };
     recorded(work, event, &ended);
-    Ok(true)
+    Ok(Some(ended))
 }
 
 fn recorded(work: &mut Work, event: EventType, hold: &Hold) {
@@ -298,7 +296,7 @@ pub async fn turn_the_clock(work: &mut Work, limit: i64) -> Result<usize> {
                     true
                 }
             }
-            _ => end(work, &hold, HoldStatus::Expired, None).await?,
+            _ => end(work, &hold, HoldStatus::Expired, None).await?.is_some(),
         };
         if moved {
             turned += 1;
