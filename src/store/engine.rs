@@ -28,7 +28,7 @@ use sqlx::{
 };
 
 use super::writer::{Limits, Unit, Writer};
-use crate::model::Subtree;
+use crate::model::{Path, Subtree};
 
 pub type Result<T> = std::result::Result<T, sqlx::Error>;
 
@@ -324,6 +324,19 @@ impl<'c> Query<'c> {
         self.bind(subtree.from()).bind(subtree.to())
     }
 
+    /// Binds where a page of the connection's subtree begins and where the subtree ends, for
+    /// `(path, id) > ($n, $m) AND path < $o`: after the row named, or with the subtree's first.
+    pub fn after<I: ToString>(self, row: Option<&(Path, I)>) -> Self {
+        let subtree = self.subtree;
+        // One condition for both: beside a second lower bound SQLite seeks by that one, and reads every row
+        // from the subtree's beginning up to the page.
+        let (path, id) = match row {
+            Some((path, id)) if path.as_str() >= subtree.from() => (path.as_str(), id.to_string()),
+            _ => (subtree.from(), String::new()),
+        };
+        self.bind(path).bind(id).bind(subtree.to())
+    }
+
     pub async fn one<T: Record>(self) -> Result<T> {
         run!(self, query_as_with, [T], fetch_one)
     }
@@ -349,5 +362,28 @@ impl<'c> Query<'c> {
             self = self.bind(subtree.from());
         }
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::AccountId;
+
+    #[tokio::test]
+    async fn a_page_begins_after_the_row_named_and_never_outside_the_subtree() {
+        let options = SqliteConnectOptions::from_str("sqlite::memory:").unwrap();
+        let db = Db::sqlite(options, Limits::default(), 1).await.unwrap();
+        let (operator, id) = (Path::root(AccountId::new()), AccountId::new());
+        let (reseller, tenant) = (operator.child(id), operator.child(id).child(AccountId::new()));
+        let mut conn = db.read(Subtree::of(&reseller)).await.unwrap();
+        let (reseller, end) = (reseller.to_string(), conn.subtree().to().to_owned());
+        let first = (reseller, String::new(), end.clone());
+        let named = (tenant.to_string(), id.to_string(), end);
+        for (row, begins) in [(None, &first), (Some((tenant, id)), &named), (Some((operator, id)), &first)] {
+            let bound: (String, String, String) =
+                conn.query("SELECT $1, $2, $3").after(row.as_ref()).one().await.unwrap();
+            assert_eq!(&bound, begins);
+        }
     }
 }

@@ -1,6 +1,6 @@
 use crate::model::accounts::accounts::Account;
 use crate::model::ids::AccountId;
-use crate::model::{Path, Subtree, Time};
+use crate::model::{Path, Time};
 use crate::sql;
 use crate::store::{Conn, Result, Tx};
 
@@ -85,15 +85,12 @@ pub async fn find_by_external_id(
 
 /// A page of the subtree's accounts in the order of (path, id), after the one named.
 pub async fn page(conn: &mut Conn, after: Option<&(Path, AccountId)>, limit: i64) -> Result<Vec<Account>> {
-    let (path, id) = start(conn.subtree(), after);
     conn.query(sql!(
         "SELECT " columns!() ", " held!("a.path") " AS held FROM accounts a
-         WHERE a.path >= $3 AND a.path < $4 AND (a.path, a.id) > ($1, $2)
-         ORDER BY a.path, a.id LIMIT $5"
+         WHERE (a.path, a.id) > ($1, $2) AND a.path < $3
+         ORDER BY a.path, a.id LIMIT $4"
     ))
-    .bind(path)
-    .bind(id)
-    .within()
+    .after(after)
     .bind(limit)
     .all()
     .await
@@ -117,14 +114,6 @@ pub async fn children(
     .bind(limit)
     .all()
     .await
-}
-
-/// Where a page starts: after the row named, or before all of the subtree.
-pub(in crate::store) fn start<I: ToString>(subtree: &Subtree, after: Option<&(Path, I)>) -> (String, String) {
-    match after {
-        Some((path, id)) => (path.to_string(), id.to_string()),
-        None => (subtree.from().to_owned(), String::new()),
-    }
 }
 
 /// Writes what can change of an account; says whether its version was still the one that was read.

@@ -3,7 +3,6 @@ use crate::model::accounts::keys::Key;
 use crate::model::ids::KeyId;
 use crate::model::{Path, Time};
 use crate::sql;
-use crate::store::accounts::accounts::start;
 use crate::store::{Conn, Result, Tx};
 
 macro_rules! columns {
@@ -71,14 +70,11 @@ pub async fn credential(conn: &mut Conn, id: KeyId) -> Result<Option<Credential>
 
 /// A page of the subtree's keys in the order of (path, id), after the one named.
 pub async fn page(conn: &mut Conn, after: Option<&(Path, KeyId)>, limit: i64) -> Result<Vec<Key>> {
-    let (path, id) = start(conn.subtree(), after);
     conn.query(sql!(
         "SELECT " columns!() " FROM api_keys k
-         WHERE k.path >= $3 AND k.path < $4 AND (k.path, k.id) > ($1, $2) ORDER BY k.path, k.id LIMIT $5"
+         WHERE (k.path, k.id) > ($1, $2) AND k.path < $3 ORDER BY k.path, k.id LIMIT $4"
     ))
-    .bind(path)
-    .bind(id)
-    .within()
+    .after(after)
     .bind(limit)
     .all()
     .await

@@ -2,7 +2,6 @@ use crate::model::catalog::servers::{Server, VirtualServer};
 use crate::model::ids::{ServerId, VirtualServerId};
 use crate::model::{Path, Time};
 use crate::sql;
-use crate::store::accounts::accounts::start;
 use crate::store::{Conn, Result, Tx};
 
 macro_rules! server {
@@ -51,14 +50,11 @@ pub async fn find_any(conn: &mut Conn, id: ServerId) -> Result<Option<Server>> {
 }
 
 pub async fn page(conn: &mut Conn, after: Option<&(Path, ServerId)>, limit: i64) -> Result<Vec<Server>> {
-    let (path, id) = start(conn.subtree(), after);
     conn.query(sql!(
         "SELECT " server!() " FROM servers
-         WHERE path >= $3 AND path < $4 AND (path, id) > ($1, $2) ORDER BY path, id LIMIT $5"
+         WHERE (path, id) > ($1, $2) AND path < $3 ORDER BY path, id LIMIT $4"
     ))
-    .bind(path)
-    .bind(id)
-    .within()
+    .after(after)
     .bind(limit)
     .all()
     .await
@@ -124,14 +120,11 @@ pub async fn page_virtual(
     after: Option<&(Path, VirtualServerId)>,
     limit: i64,
 ) -> Result<Vec<VirtualServer>> {
-    let (path, id) = start(conn.subtree(), after);
     conn.query(sql!(
         "SELECT " virtual_server!() " FROM virtual_servers
-         WHERE path >= $3 AND path < $4 AND (path, id) > ($1, $2) ORDER BY path, id LIMIT $5"
+         WHERE (path, id) > ($1, $2) AND path < $3 ORDER BY path, id LIMIT $4"
     ))
-    .bind(path)
-    .bind(id)
-    .within()
+    .after(after)
     .bind(limit)
     .all()
     .await

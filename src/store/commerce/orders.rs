@@ -2,7 +2,6 @@ use crate::model::commerce::orders::Order;
 use crate::model::ids::{AccountId, OrderId};
 use crate::model::{Path, Time};
 use crate::sql;
-use crate::store::accounts::accounts::start;
 use crate::store::{Conn, Result, Tx};
 
 macro_rules! columns {
@@ -64,14 +63,11 @@ pub async fn find_by_external_id(conn: &mut Conn, by: AccountId, external_id: &s
 }
 
 pub async fn page(conn: &mut Conn, after: Option<&(Path, OrderId)>, limit: i64) -> Result<Vec<Order>> {
-    let (path, id) = start(conn.subtree(), after);
     conn.query(sql!(
         "SELECT " columns!() " FROM orders
-         WHERE path >= $3 AND path < $4 AND (path, id) > ($1, $2) ORDER BY path, id LIMIT $5"
+         WHERE (path, id) > ($1, $2) AND path < $3 ORDER BY path, id LIMIT $4"
     ))
-    .bind(path)
-    .bind(id)
-    .within()
+    .after(after)
     .bind(limit)
     .all()
     .await

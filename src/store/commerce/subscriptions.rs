@@ -2,7 +2,6 @@ use crate::model::commerce::subscriptions::{Subscription, SubscriptionStatus};
 use crate::model::ids::SubscriptionId;
 use crate::model::{Path, Time};
 use crate::sql;
-use crate::store::accounts::accounts::start;
 use crate::store::{Conn, Result, Tx};
 
 macro_rules! columns {
@@ -53,15 +52,12 @@ pub async fn page(
     after: Option<&(Path, SubscriptionId)>,
     limit: i64,
 ) -> Result<Vec<Subscription>> {
-    let (path, id) = start(conn.subtree(), after);
     conn.query(sql!(
         "SELECT " columns!() ", " held!("s.path", "s.id") " AS held
          FROM subscriptions s JOIN plans p ON p.id = s.plan_id
-         WHERE s.path >= $3 AND s.path < $4 AND (s.path, s.id) > ($1, $2) ORDER BY s.path, s.id LIMIT $5"
+         WHERE (s.path, s.id) > ($1, $2) AND s.path < $3 ORDER BY s.path, s.id LIMIT $4"
     ))
-    .bind(path)
-    .bind(id)
-    .within()
+    .after(after)
     .bind(limit)
     .all()
     .await

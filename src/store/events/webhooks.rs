@@ -8,7 +8,6 @@ use crate::model::events::webhooks::{Attempt, Delivery, DeliveryStatus, WebhookE
 use crate::model::ids::{AccountId, DeliveryId, EventId, WebhookEndpointId};
 use crate::model::{Path, Time};
 use crate::sql;
-use crate::store::accounts::accounts::start;
 use crate::store::{Conn, Result, Tx};
 
 macro_rules! endpoint {
@@ -63,14 +62,11 @@ pub async fn page(
     after: Option<&(Path, WebhookEndpointId)>,
     limit: i64,
 ) -> Result<Vec<WebhookEndpoint>> {
-    let (path, id) = start(conn.subtree(), after);
     conn.query(sql!(
         "SELECT " endpoint!() " FROM webhook_endpoints w
-         WHERE w.path >= $3 AND w.path < $4 AND (w.path, w.id) > ($1, $2) ORDER BY w.path, w.id LIMIT $5"
+         WHERE (w.path, w.id) > ($1, $2) AND w.path < $3 ORDER BY w.path, w.id LIMIT $4"
     ))
-    .bind(path)
-    .bind(id)
-    .within()
+    .after(after)
     .bind(limit)
     .all()
     .await

@@ -5,7 +5,6 @@ use crate::model::quotas::Taken;
 use crate::model::services::operations::{Operation, OperationError, OperationStatus, Outcome, Step, Task};
 use crate::model::{Path, Time};
 use crate::sql;
-use crate::store::accounts::accounts::start;
 use crate::store::{Conn, Result, Tx};
 
 macro_rules! columns {
@@ -83,14 +82,11 @@ pub async fn page(
     after: Option<&(Path, OperationId)>,
     limit: i64,
 ) -> Result<Vec<Operation>> {
-    let (path, id) = start(conn.subtree(), after);
     conn.query(sql!(
         "SELECT " columns!() " FROM operations
-         WHERE path >= $3 AND path < $4 AND (path, id) > ($1, $2) ORDER BY path, id LIMIT $5"
+         WHERE (path, id) > ($1, $2) AND path < $3 ORDER BY path, id LIMIT $4"
     ))
-    .bind(path)
-    .bind(id)
-    .within()
+    .after(after)
     .bind(limit)
     .all()
     .await

@@ -6,7 +6,6 @@ use crate::model::services::resources::{Resource, ResourceLifecycle};
 use crate::model::services::specs::{ResourceSpec, ResourceType};
 use crate::model::{Path, Time};
 use crate::sql;
-use crate::store::accounts::accounts::start;
 use crate::store::{Conn, Result, Tx};
 
 macro_rules! columns {
@@ -127,14 +126,11 @@ pub async fn page_all(
     after: Option<&(Path, ResourceId)>,
     limit: i64,
 ) -> Result<Vec<Resource>> {
-    let (path, id) = start(conn.subtree(), after);
     conn.query(sql!(
         "SELECT " columns!() ", " derived!() " FROM resources r
-         WHERE r.path >= $3 AND r.path < $4 AND (r.path, r.id) > ($1, $2) ORDER BY r.path, r.id LIMIT $5"
+         WHERE (r.path, r.id) > ($1, $2) AND r.path < $3 ORDER BY r.path, r.id LIMIT $4"
     ))
-    .bind(path)
-    .bind(id)
-    .within()
+    .after(after)
     .bind(limit)
     .all()
     .await

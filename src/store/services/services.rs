@@ -6,7 +6,6 @@ use crate::model::services::Access;
 use crate::model::services::services::{Lifecycle, Service};
 use crate::model::{Path, Time};
 use crate::sql;
-use crate::store::accounts::accounts::start;
 use crate::store::{Conn, Result, Tx};
 
 macro_rules! columns {
@@ -61,14 +60,11 @@ pub async fn find(conn: &mut Conn, id: ServiceId) -> Result<Option<Service>> {
 }
 
 pub async fn page(conn: &mut Conn, after: Option<&(Path, ServiceId)>, limit: i64) -> Result<Vec<Service>> {
-    let (path, id) = start(conn.subtree(), after);
     conn.query(sql!(
         "SELECT " columns!() ", " derived!() " FROM services s
-         WHERE s.path >= $3 AND s.path < $4 AND (s.path, s.id) > ($1, $2) ORDER BY s.path, s.id LIMIT $5"
+         WHERE (s.path, s.id) > ($1, $2) AND s.path < $3 ORDER BY s.path, s.id LIMIT $4"
     ))
-    .bind(path)
-    .bind(id)
-    .within()
+    .after(after)
     .bind(limit)
     .all()
     .await
