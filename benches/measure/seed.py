@@ -10,6 +10,7 @@ ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 PAIRS = [one + other for one in ALPHABET for other in ALPHABET]
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 RESELLERS = 100
+QUOTA_KEYS = ("mail.domains", "mail.mailboxes", "mail.storage_mb")
 AT = "2026-01-01T00:00:00.000000Z"
 KEY_SCOPES = ["accounts:read", "orders:place", "services:suspend", "services:resume"]
 
@@ -59,7 +60,7 @@ class Seed:
             text = f"tnk_live_{key_id[4:]}_{secret}"
             keys.append((key_id, identifier, path, "live", "bench", hashlib.sha256(secret.encode()).hexdigest(),
                          json.dumps(KEY_SCOPES), '["payment"]', "active", "bench", AT, 1))
-            for quota in ("mail.domains", "mail.mailboxes", "mail.storage_mb"):
+            for quota in QUOTA_KEYS:
                 quotas.append((path, quota, identifier, path, "shared", 10**12, AT))
             self.resellers.append((identifier, path, text + checksum(text)))
         database.insert("accounts", ACCOUNTS, accounts)
@@ -80,17 +81,19 @@ class Seed:
         database.settle()
 
     def make_services(self, database, plan_id, server_id, count):
-        """An active subscription with one active service for so many tenants; gives (key, service)."""
-        subscriptions, services, made = [], [], []
+        """An active subscription with its ceilings and one active service for so many tenants; gives (key, service)."""
+        subscriptions, services, quotas, made = [], [], [], []
         for identifier, path, reseller in self.random.sample(self.tenants, min(count, len(self.tenants))):
             subscription, service = self.identifier("sub"), self.identifier("svc")
             subscriptions.append((subscription, identifier, path, "active", plan_id, 1, 1, self.identifier("ord"),
                                   "{}", 1, AT, AT))
             services.append((service, identifier, path, subscription, "mail", "Mail", "active", "full", server_id,
                              "{}", "{}", 1, AT, AT))
+            quotas += [(subscription, quota, identifier, path, "allocated", 1024, AT) for quota in QUOTA_KEYS]
             made.append((reseller[2], service))
         database.insert("subscriptions", SUBSCRIPTIONS, subscriptions)
         database.insert("services", SERVICES, services)
+        database.insert("quotas", QUOTAS, quotas)
         database.settle()
         return made
 

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind as Kind;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use validator::{Validate, ValidationErrors, ValidationErrorsKind};
 
@@ -31,15 +31,15 @@ pub struct Schemas(HashMap<String, Arc<jsonschema::Validator>>);
 impl Schemas {
     /// Reads them off the finished document.
     pub fn of(document: &Value) -> Self {
-        let components = document["components"]["schemas"].as_object().cloned().unwrap_or_default();
-        let validator = |name: &String| {
+        let all = &document["components"]["schemas"];
+        let validator = |name: String| {
             let schema = json!({
                 "$schema": "https://json-schema.org/draft/2020-12/schema",
-                "$ref": format!("#/components/schemas/{name}"),
-                "components": {"schemas": components},
+                "$ref": format!("{PLACE}{name}"),
+                "components": {"schemas": reached(all, &name)},
             });
             let validator = jsonschema::validator_for(&schema).expect("the document's schemas are valid");
-            (name.clone(), Arc::new(validator))
+            (name, Arc::new(validator))
         };
         let bodies = document["paths"].as_object().into_iter().flatten().flat_map(|(_, path)| {
             path.as_object().into_iter().flatten().filter_map(|(_, operation)| {
@@ -47,7 +47,7 @@ impl Schemas {
                 reference.as_str()?.rsplit('/').next().map(str::to_owned)
             })
         });
-        Self(bodies.map(|name| validator(&name)).collect())
+        Self(bodies.map(validator).collect())
     }
 
     fn check(&self, name: &str, value: &Value) -> Vec<Fault> {
@@ -99,6 +99,36 @@ fn untold(error: &ValidationError<'_>, context: &[Vec<ValidationError<'static>>]
     match known.is_empty() {
         true => Fault::at(at, "invalid", "has none of the shapes that are known here"),
         false => Fault::at(at, "not_allowed", format!("must be one of {}", known.join(", "))),
+    }
+}
+
+/// Where a document keeps its schemas.
+const PLACE: &str = "#/components/schemas/";
+
+/// The schema of that name and all that it refers to. A validator keeps what it is made of, so that with the
+/// whole document in each of them the process would hold the document once for every body.
+fn reached(all: &Value, name: &str) -> Map<String, Value> {
+    let mut found = Map::new();
+    let mut left = vec![name.to_owned()];
+    while let Some(name) = left.pop() {
+        if !found.contains_key(&name) {
+            references(&all[&name], &mut left);
+            found.insert(name.clone(), all[&name].clone());
+        }
+    }
+    found
+}
+
+/// The names of the schemas that one refers to.
+fn references(schema: &Value, names: &mut Vec<String>) {
+    match schema {
+        Value::Object(members) => {
+            let reference = members.get("$ref").and_then(Value::as_str);
+            names.extend(reference.and_then(|place| place.strip_prefix(PLACE)).map(str::to_owned));
+            members.values().for_each(|member| references(member, names));
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, names)),
+        _ => {}
     }
 }
 
