@@ -207,7 +207,11 @@ pub fn typed<T: Body>(schemas: &Schemas, value: Value) -> Result<T, Problem> {
     match &body {
         Ok(body) => {
             if let Err(errors) = body.validate() {
-                collect(&errors, String::new(), &mut faults);
+                let mut more = Vec::new();
+                collect(&errors, String::new(), &mut more);
+                // Of one place the schema's word is enough.
+                more.retain(|fault| !faults.iter().any(|told| told.pointer == fault.pointer));
+                faults.extend(more);
             }
         }
         // The schema has said it better, if it has said anything.

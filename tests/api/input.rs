@@ -27,7 +27,7 @@ on_both_servers! {
             ("/v1/orders", add("hosted-mail", 1, json!([{"type": "domain", "spec": {"name": "acme"}}, {"type": "zone", "spec": {"name": "-.example"}}])),
                 places([("/items/0/resources/0/spec/name", "domain"), ("/items/0/resources/1/spec/name", "domain")])),
             ("/v1/orders", add("hosted-mail", 1, json!([{"type": "domain", "spec": {"name": "acme.example"}, "password": "long enough"}])),
-                places([("/items/0/resources/0/password", "not_allowed_here")])),
+                places([("/items/0/resources/0/password", "unknown_field")])),
             ("/v1/keys", json!({"name": "k", "scopes": ["orders:read", "all"]}), places([("/scopes/1", "not_allowed")])),
         ];
         for (path, body, expected) in cases {

@@ -58,10 +58,6 @@ impl Validate for NewResource {
         if let Err(error) = fields::metadata(&self.metadata) {
             errors.add("metadata", error);
         }
-        if self.password.is_some() && !self.spec.resource_type().has_password() {
-            let error = validator::ValidationError::new("not_allowed_here");
-            errors.add("password", error.with_message("such a resource has no password".into()));
-        }
         let bytes = self.password.as_ref().map_or(0, |password| password.expose_secret().len());
         if bytes > passwords::MAX_BYTES {
             let error = validator::ValidationError::new("too_long");
