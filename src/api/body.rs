@@ -61,22 +61,33 @@ impl Schemas {
     }
 }
 
+/// The members by which the document's unions are told apart.
+const TAGS: [&str; 2] = ["type", "action"];
+
 /// The faults behind an error. Where none of several variants fits, those of the one that was meant: the
-/// variant whose own member (`type`, `action`) was sent, or else the one that comes nearest.
+/// variant whose own member was sent, or else the one that comes nearest.
 fn collect_schema(error: &ValidationError<'_>, faults: &mut Vec<Fault>) {
     let (Kind::OneOfNotValid { context } | Kind::AnyOf { context }) = error.kind() else {
         return faults.push(fault(error));
     };
-    let told_apart = |error: &ValidationError<'_>| {
-        let at = error.instance_path().to_string();
-        let tag = at.ends_with("/type") || at.ends_with("/action");
-        (tag && matches!(error.kind(), Kind::Enum { .. })) || is_null(error)
-    };
-    let meant =
-        context.iter().filter(|errors| !errors.iter().any(told_apart)).min_by_key(|errors| errors.len());
+    let place = error.instance_path().to_string();
+    let another = |error: &ValidationError<'_>| is_tag(error, &place) || is_null(error);
+    let meant = context.iter().filter(|errors| !errors.iter().any(another)).min_by_key(|errors| errors.len());
     match meant {
         Some(errors) => errors.iter().for_each(|error| collect_schema(error, faults)),
-        None => faults.push(untold(error, context)),
+        None => faults.push(untold(context, &place)),
+    }
+}
+
+/// Whether an error says that the member which tells the variants at a place apart is missing or another.
+fn is_tag(error: &ValidationError<'_>, place: &str) -> bool {
+    let at = error.instance_path().to_string();
+    match error.kind() {
+        Kind::Required { property } => {
+            at == place && property.as_str().is_some_and(|name| TAGS.contains(&name))
+        }
+        Kind::Enum { .. } => TAGS.iter().any(|tag| at == format!("{place}/{tag}")),
+        _ => false,
     }
 }
 
@@ -86,11 +97,19 @@ fn is_null(error: &ValidationError<'_>) -> bool {
     matches!(error.kind(), Kind::Type { kind: TypeKind::Single(jsonschema::JsonType::Null) })
 }
 
-/// The member that tells the variants apart has none of their values.
-fn untold(error: &ValidationError<'_>, context: &[Vec<ValidationError<'static>>]) -> Fault {
+/// The member that tells the variants apart is missing, or has none of their values.
+fn untold(context: &[Vec<ValidationError<'static>>], place: &str) -> Fault {
+    let tags = || context.iter().flatten().filter(|error| is_tag(error, place));
+    let missing = tags().find_map(|error| match error.kind() {
+        Kind::Required { property } => property.as_str(),
+        _ => None,
+    });
+    if let Some(name) = missing {
+        return Fault::at(format!("{place}/{name}"), "required", "is missing");
+    }
+    let mut at = place.to_owned();
     let mut known = Vec::new();
-    let mut at = error.instance_path().to_string();
-    for error in context.iter().flatten() {
+    for error in tags() {
         if let Kind::Enum { options } = error.kind() {
             at = error.instance_path().to_string();
             known.extend(options.as_array().into_iter().flatten().filter_map(|option| option.as_str()));
@@ -99,36 +118,6 @@ fn untold(error: &ValidationError<'_>, context: &[Vec<ValidationError<'static>>]
     match known.is_empty() {
         true => Fault::at(at, "invalid", "has none of the shapes that are known here"),
         false => Fault::at(at, "not_allowed", format!("must be one of {}", known.join(", "))),
-    }
-}
-
-/// Where a document keeps its schemas.
-const PLACE: &str = "#/components/schemas/";
-
-/// The schema of that name and all that it refers to. A validator keeps what it is made of, so that with the
-/// whole document in each of them the process would hold the document once for every body.
-fn reached(all: &Value, name: &str) -> Map<String, Value> {
-    let mut found = Map::new();
-    let mut left = vec![name.to_owned()];
-    while let Some(name) = left.pop() {
-        if !found.contains_key(&name) {
-            references(&all[&name], &mut left);
-            found.insert(name.clone(), all[&name].clone());
-        }
-    }
-    found
-}
-
-/// The names of the schemas that one refers to.
-fn references(schema: &Value, names: &mut Vec<String>) {
-    match schema {
-        Value::Object(members) => {
-            let reference = members.get("$ref").and_then(Value::as_str);
-            names.extend(reference.and_then(|place| place.strip_prefix(PLACE)).map(str::to_owned));
-            members.values().for_each(|member| references(member, names));
-        }
-        Value::Array(items) => items.iter().for_each(|item| references(item, names)),
-        _ => {}
     }
 }
 
