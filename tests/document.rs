@@ -230,10 +230,10 @@ fn secrets_are_written_and_never_read() {
     let member = |schema: &str, name: &str| {
         document["components"]["schemas"][schema].to_string().contains(&format!("\"{name}\":{{"))
     };
-    assert!(member("NewResource", "password") && member("NewServer", "credentials"));
+    assert!(member("NewMailbox", "password") && member("NewServer", "credentials"));
     for (schema, name) in [
-        ("Resource", "password"),
-        ("Resource", "password_hash"),
+        ("MailboxResource", "password"),
+        ("MailboxResource", "password_hash"),
         ("Server", "credentials"),
         ("Key", "secret"),
         ("WebhookEndpoint", "secret"),

@@ -121,6 +121,36 @@ fn untold(context: &[Vec<ValidationError<'static>>], place: &str) -> Fault {
     }
 }
 
+/// Where a document keeps its schemas.
+const PLACE: &str = "#/components/schemas/";
+
+/// The schema of that name and all that it refers to. A validator keeps what it is made of, so that with the
+/// whole document in each of them the process would hold the document once for every body.
+fn reached(all: &Value, name: &str) -> Map<String, Value> {
+    let mut found = Map::new();
+    let mut left = vec![name.to_owned()];
+    while let Some(name) = left.pop() {
+        if !found.contains_key(&name) {
+            references(&all[&name], &mut left);
+            found.insert(name.clone(), all[&name].clone());
+        }
+    }
+    found
+}
+
+/// The names of the schemas that one refers to.
+fn references(schema: &Value, names: &mut Vec<String>) {
+    match schema {
+        Value::Object(members) => {
+            let reference = members.get("$ref").and_then(Value::as_str);
+            names.extend(reference.and_then(|place| place.strip_prefix(PLACE)).map(str::to_owned));
+            members.values().for_each(|member| references(member, names));
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, names)),
+        _ => {}
+    }
+}
+
 /// A fault in the words of the schema. The value that was sent is never told back: it may be a secret.
 fn fault(error: &ValidationError<'_>) -> Fault {
     let pointer = error.instance_path().to_string();
