@@ -1,41 +1,24 @@
 //! What the database holds. SQL lives here and nowhere else.
 
-/// The paths of the accounts at and above a path, with commas or another text between them.
+/// The accounts at and above a path, as a list of paths for `IN`.
 macro_rules! upwards {
     ($path:literal) => {
-        upwards!($path, ", ")
-    };
-    ($path:literal, $between:literal) => {
         concat!(
             "substr(",
             $path,
-            ", 1, 14)",
-            $between,
-            "substr(",
+            ", 1, 14), substr(",
             $path,
-            ", 1, 27)",
-            $between,
-            "substr(",
+            ", 1, 27), substr(",
             $path,
-            ", 1, 40)",
-            $between,
-            "substr(",
+            ", 1, 40), substr(",
             $path,
-            ", 1, 53)",
-            $between,
-            "substr(",
+            ", 1, 53), substr(",
             $path,
-            ", 1, 66)",
-            $between,
-            "substr(",
+            ", 1, 66), substr(",
             $path,
-            ", 1, 79)",
-            $between,
-            "substr(",
+            ", 1, 79), substr(",
             $path,
-            ", 1, 92)",
-            $between,
-            "substr(",
+            ", 1, 92), substr(",
             $path,
             ", 1, 105)"
         )
@@ -43,14 +26,12 @@ macro_rules! upwards {
 }
 
 /// The weight of the strongest hold in force on an account's path, on all above it, and on the identifiers
-/// given. They stand as rows: on PostgreSQL row-level security lets plain columns search an index ahead of
-/// it, but not `substr`, so that in a list they would have every hold read.
+/// given.
 macro_rules! held {
     ($path:literal $(, $id:literal)*) => {
         concat!(
             "(SELECT CAST(MAX(CASE h.effect WHEN 'suspend' THEN 3 WHEN 'degrade' THEN 2 ELSE 0 END) AS BIGINT)
-              FROM holds h WHERE h.status = 'active' AND h.target IN (VALUES (",
-            $($id, "), (",)* upwards!($path, "), ("), ")))"
+              FROM holds h WHERE h.status = 'active' AND h.target IN (", $($id, ", ",)* upwards!($path), "))"
         )
     };
 }
