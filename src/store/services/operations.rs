@@ -128,10 +128,15 @@ pub async fn claim(tx: &mut Tx, lease_seconds: i64, now: Time) -> Result<Option<
     .await
 }
 
-/// Has a waiting operation looked at again at once; says whether it was waiting.
+/// Has a waiting operation looked at again at once; says whether it was waiting. It never waits itself: whoever
+/// holds the row is looking at it already.
 pub async fn hurry(tx: &mut Tx, id: OperationId) -> Result<bool> {
     let changed = tx
-        .query("UPDATE operations SET due_at = $2 WHERE id = $1 AND status = 'queued' AND due_at > $2")
+        .query(sql!(
+            "UPDATE operations SET due_at = $2 WHERE id = (
+                 SELECT id FROM operations WHERE id = $1 AND status = 'queued' AND due_at > $2 "
+            pg("FOR UPDATE SKIP LOCKED") ")"
+        ))
         .bind(id)
         .bind(Time::EPOCH)
         .execute()
