@@ -7,7 +7,6 @@ use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse, web};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
-use sqlx::types::Json;
 
 use super::answer::Answer;
 use super::document::Route;
@@ -16,7 +15,7 @@ use super::state::State;
 use super::{json, wait};
 use crate::access::seal::Context;
 use crate::domain::{self, Work};
-use crate::model::Actor;
+use crate::model::{Actor, Json};
 use crate::store::audit::Line;
 use crate::store::replies::{self, Reply, Slot};
 

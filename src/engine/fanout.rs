@@ -99,7 +99,7 @@ fn fail(next: &mut Operation, failed: i64) {
     for step in &mut next.steps.0 {
         step.error = Some(error.clone());
     }
-    next.error = Some(sqlx::types::Json(error));
+    next.error = Some(crate::model::Json(error));
     next.status = OperationStatus::Failed;
     next.outcome = Some(Outcome::LeftPartial);
     next.retryable = true;

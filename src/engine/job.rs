@@ -114,7 +114,7 @@ impl Job {
         }
         step.status = StepStatus::Failed;
         step.finished_at = Some(now);
-        next.error = Some(sqlx::types::Json(trouble.error));
+        next.error = Some(crate::model::Json(trouble.error));
         // What a deletion could not remove is in use again, and can be deleted again.
         next.retryable = trouble.kind == Kind::Unknown || transient || kind == OperationKind::ResourceDelete;
         if trouble.kind == Kind::Unknown {
@@ -136,7 +136,7 @@ impl Job {
         step.error = Some(trouble.error.clone());
         step.finished_at = Some(self.engine.parts().clock.now());
         next.status = OperationStatus::Failed;
-        next.error = Some(sqlx::types::Json(trouble.error));
+        next.error = Some(crate::model::Json(trouble.error));
         self.write(next, 0.0, at, Done::Nothing).await
     }
 

@@ -192,7 +192,7 @@ async fn panicked(job: &mut Job) {
         next.status = OperationStatus::NeedsAttention;
         next.retryable = true;
         let detail = "The program failed on it again and again; its logs say more.".to_owned();
-        next.error = Some(sqlx::types::Json(OperationError { code: "internal_error".into(), detail }));
+        next.error = Some(crate::model::Json(OperationError { code: "internal_error".into(), detail }));
         job.write(next, 0.0, 0, record::Done::Nothing).await
     };
     if let Err(halt) = left {

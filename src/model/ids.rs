@@ -7,6 +7,18 @@ use std::str::FromStr;
 use uuid::Uuid;
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+/// What no character of the alphabet stands for.
+const NONE: u8 = u8::MAX;
+/// The alphabet read backwards: what each byte stands for.
+const DIGITS: [u8; 256] = {
+    let mut digits = [NONE; 256];
+    let mut digit = 0;
+    while digit < ALPHABET.len() {
+        digits[ALPHABET[digit] as usize] = digit as u8;
+        digit += 1;
+    }
+    digits
+};
 
 /// A text that is no identifier of the kind that was expected.
 #[derive(Debug, thiserror::Error)]
@@ -30,8 +42,11 @@ fn decode(text: &str) -> Result<Uuid, Malformed> {
     }
     let mut id: u128 = 0;
     for byte in text.bytes() {
-        let digit = ALPHABET.iter().position(|&known| known == byte).ok_or(Malformed)?;
-        id = id << 5 | digit as u128;
+        let digit = DIGITS[usize::from(byte)];
+        if digit == NONE {
+            return Err(Malformed);
+        }
+        id = id << 5 | u128::from(digit);
     }
     Ok(Uuid::from_u128(id))
 }

@@ -7,8 +7,10 @@ pub mod commerce;
 pub mod connector;
 pub mod events;
 pub mod ids;
+mod json;
 pub mod path;
 pub mod quotas;
+pub mod rows;
 pub mod scopes;
 pub mod services;
 mod stored;
@@ -16,5 +18,6 @@ pub mod text;
 pub mod time;
 
 pub use actor::Actor;
+pub use json::Json;
 pub use path::{Path, Subtree};
 pub use time::Time;

@@ -53,34 +53,39 @@ macro_rules! stored_as_text {
 #[macro_export]
 macro_rules! stored_as_str {
     ($name:ident) => {
-        impl<D: sqlx::Database> sqlx::Type<D> for $name
-        where
-            String: sqlx::Type<D>,
-        {
-            fn type_info() -> D::TypeInfo {
-                <String as sqlx::Type<D>>::type_info()
-            }
-            fn compatible(ty: &D::TypeInfo) -> bool {
-                <String as sqlx::Type<D>>::compatible(ty)
+        impl rusqlite::ToSql for $name {
+            fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+                Ok(self.to_string().into())
             }
         }
-        impl<'q, D: sqlx::Database> sqlx::Encode<'q, D> for $name
-        where
-            String: sqlx::Encode<'q, D>,
-        {
+        impl rusqlite::types::FromSql for $name {
+            fn column_result(value: rusqlite::types::ValueRef<'_>) -> rusqlite::types::FromSqlResult<Self> {
+                value.as_str()?.parse().map_err(|error| {
+                    rusqlite::types::FromSqlError::Other(sqlx::error::BoxDynError::from(error))
+                })
+            }
+        }
+        impl sqlx::Type<sqlx::Postgres> for $name {
+            fn type_info() -> sqlx::postgres::PgTypeInfo {
+                <String as sqlx::Type<sqlx::Postgres>>::type_info()
+            }
+            fn compatible(ty: &sqlx::postgres::PgTypeInfo) -> bool {
+                <String as sqlx::Type<sqlx::Postgres>>::compatible(ty)
+            }
+        }
+        impl sqlx::Encode<'_, sqlx::Postgres> for $name {
             fn encode_by_ref(
                 &self,
-                buf: &mut D::ArgumentBuffer,
+                buf: &mut sqlx::postgres::PgArgumentBuffer,
             ) -> std::result::Result<sqlx::encode::IsNull, sqlx::error::BoxDynError> {
-                self.to_string().encode(buf)
+                sqlx::Encode::<sqlx::Postgres>::encode(self.to_string(), buf)
             }
         }
-        impl<'r, D: sqlx::Database> sqlx::Decode<'r, D> for $name
-        where
-            &'r str: sqlx::Decode<'r, D>,
-        {
-            fn decode(value: D::ValueRef<'r>) -> std::result::Result<Self, sqlx::error::BoxDynError> {
-                Ok(<&str as sqlx::Decode<'r, D>>::decode(value)?.parse()?)
+        impl<'r> sqlx::Decode<'r, sqlx::Postgres> for $name {
+            fn decode(
+                value: sqlx::postgres::PgValueRef<'r>,
+            ) -> std::result::Result<Self, sqlx::error::BoxDynError> {
+                Ok(<&str as sqlx::Decode<'r, sqlx::Postgres>>::decode(value)?.parse()?)
             }
         }
     };

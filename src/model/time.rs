@@ -4,11 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::{SignedDuration, Timestamp};
+use rusqlite::ToSql;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo, PgValueRef};
-use sqlx::sqlite::{SqliteArgumentsBuffer, SqliteTypeInfo, SqliteValueRef};
-use sqlx::{Decode, Encode, Postgres, Sqlite, Type};
+use sqlx::{Decode, Encode, Postgres, Type};
 
 /// UTC, RFC 3339 with six digits of fraction in JSON and in SQLite, TIMESTAMPTZ in PostgreSQL. The text
 /// has one length only, so that it compares as the time does.
@@ -110,25 +111,15 @@ impl utoipa::PartialSchema for Time {
 
 impl utoipa::ToSchema for Time {}
 
-impl Type<Sqlite> for Time {
-    fn type_info() -> SqliteTypeInfo {
-        <String as Type<Sqlite>>::type_info()
-    }
-    /// A value's own type is asked for, not the column's name for it.
-    fn compatible(_: &SqliteTypeInfo) -> bool {
-        true
+impl ToSql for Time {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.to_string().into())
     }
 }
 
-impl Encode<'_, Sqlite> for Time {
-    fn encode_by_ref(&self, buf: &mut SqliteArgumentsBuffer) -> Result<IsNull, BoxDynError> {
-        Encode::<Sqlite>::encode(self.to_string(), buf)
-    }
-}
-
-impl<'r> Decode<'r, Sqlite> for Time {
-    fn decode(value: SqliteValueRef<'r>) -> Result<Self, BoxDynError> {
-        Ok(<&str as Decode<Sqlite>>::decode(value)?.parse()?)
+impl FromSql for Time {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_str()?.parse().map_err(|error: jiff::Error| FromSqlError::Other(error.into()))
     }
 }
 

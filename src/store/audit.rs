@@ -1,14 +1,13 @@
 //! Who did what: one line for each change, with a sequence for each account that has no gap.
 
 use serde_json::{Map, Value};
-use sqlx::types::Json;
 
 use super::{Conn, Result, Tx};
 use crate::model::ids::{AccountId, KeyId};
-use crate::model::{Path, Time};
+use crate::model::{Json, Path, Time};
 
 /// An audit line's row.
-#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, crate::model::rows::Record)]
 pub struct Line {
     pub account_id: AccountId,
     pub sequence: i64,

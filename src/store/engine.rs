@@ -12,22 +12,22 @@
 
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use rusqlite::ToSql;
+use rusqlite::types::{ToSqlOutput, Value as SqliteValue};
 use sqlx::error::BoxDynError;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
-use sqlx::sqlite::{
-    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
-};
-use sqlx::{
-    Arguments, AssertSqlSafe, Encode, FromRow, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection,
-    SqlitePool, Transaction, Type,
-};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Arguments, AssertSqlSafe, Encode, PgConnection, PgPool, Postgres, Transaction, Type};
 
+use super::sqlite::{self, Reader, Readers};
 use super::writer::{Limits, Unit, Writer};
+use crate::model::rows::{Places, Record, Row};
 use crate::model::{Path, Subtree};
 
 pub type Result<T> = std::result::Result<T, sqlx::Error>;
@@ -78,19 +78,15 @@ macro_rules! sql {
 }
 
 /// A value that can be bound on both engines.
-pub trait Value<'q>: Encode<'q, Sqlite> + Type<Sqlite> + Encode<'q, Postgres> + Type<Postgres> {}
-impl<'q, T> Value<'q> for T where T: Encode<'q, Sqlite> + Type<Sqlite> + Encode<'q, Postgres> + Type<Postgres> {}
-
-/// A row type that both engines can fill; `#[derive(FromRow)]` gives it.
-pub trait Record: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
-impl<T> Record for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
+pub trait Value<'q>: ToSql + Encode<'q, Postgres> + Type<Postgres> {}
+impl<'q, T> Value<'q> for T where T: ToSql + Encode<'q, Postgres> + Type<Postgres> {}
 
 /// A database: many readers and one writer on SQLite, a pool on PostgreSQL.
 #[derive(Clone, Debug)]
 pub enum Db {
     /// SQLite has a single write lock, so units of work queue for the writer.
     Sqlite {
-        readers: SqlitePool,
+        readers: Readers,
         writer: Writer,
     },
     Postgres {
@@ -103,8 +99,8 @@ impl Db {
     /// Opens the database that the URL names: `sqlite:` with its path, or `postgres:`.
     pub async fn connect(url: &str, max_connections: u32) -> Result<Self> {
         if url.starts_with("sqlite:") {
-            let options = SqliteConnectOptions::from_str(url)?.synchronous(SqliteSynchronous::Full);
-            return Self::sqlite(options, Limits::default(), max_connections).await;
+            let file = SqliteConnectOptions::from_str(url)?.get_filename().to_owned();
+            return Self::sqlite(file, Limits::default(), max_connections);
         }
         let options = PgConnectOptions::from_str(url)?
             .application_name("tenantry")
@@ -125,23 +121,10 @@ impl Db {
         Ok(Db::Postgres { pool, gated: Gated::default() })
     }
 
-    /// Opens a SQLite database with options of the caller's own.
-    pub async fn sqlite(options: SqliteConnectOptions, limits: Limits, readers: u32) -> Result<Self> {
-        let options = options
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .foreign_keys(true)
-            .pragma("temp_store", "memory")
-            .statement_cache_capacity(512)
-            .busy_timeout(Duration::from_secs(5));
-        let writer = Writer::start(options.clone(), limits).await?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(readers)
-            .acquire_timeout(Duration::from_secs(5))
-            .test_before_acquire(false)
-            .connect_with(options.read_only(true))
-            .await?;
-        Ok(Db::Sqlite { readers, writer })
+    /// Opens a SQLite database; it is made when it is missing.
+    pub fn sqlite(file: PathBuf, limits: Limits, readers: u32) -> Result<Self> {
+        let writer = Writer::start(file.clone(), limits)?;
+        Ok(Db::Sqlite { readers: Readers::new(file, readers), writer })
     }
 
     /// A connection for reading in the subtree; each statement stands alone.
@@ -202,7 +185,7 @@ impl Gated {
 }
 
 enum Kind {
-    Sqlite(PoolConnection<Sqlite>),
+    Sqlite(Reader),
     SqliteUnit(Unit),
     Postgres(PoolConnection<Postgres>, Gated),
     PostgresTx(Transaction<'static, Postgres>),
@@ -261,8 +244,8 @@ impl Conn {
     /// A statement, to be given its values and run.
     pub fn query(&mut self, sql: impl Into<Sql>) -> Query<'_> {
         let target = match &mut self.kind {
-            Kind::Sqlite(c) => Target::Sqlite(c, SqliteArguments::default()),
-            Kind::SqliteUnit(unit) => Target::Unit(unit, SqliteArguments::default()),
+            Kind::Sqlite(c) => Target::Sqlite(c, Vec::new()),
+            Kind::SqliteUnit(unit) => Target::Unit(unit, Vec::new()),
             Kind::Postgres(c, gated) => Target::Postgres(c, PgArguments::default(), Some(gated)),
             Kind::PostgresTx(c) => Target::Postgres(c, PgArguments::default(), None),
         };
@@ -271,8 +254,8 @@ impl Conn {
 }
 
 enum Target<'c> {
-    Sqlite(&'c mut SqliteConnection, SqliteArguments),
-    Unit(&'c mut Unit, SqliteArguments),
+    Sqlite(&'c mut Reader, Vec<SqliteValue>),
+    Unit(&'c Unit, Vec<SqliteValue>),
     Postgres(&'c mut PgConnection, PgArguments, Option<&'c Gated>),
 }
 
@@ -286,30 +269,13 @@ pub struct Query<'c> {
     unbindable: Option<BoxDynError>,
 }
 
-/// Runs `$call` on whichever engine the query is for, as that engine's own sqlx query.
-macro_rules! run {
-    ($query:expr, $new:ident, [$($t:ty),*], $call:ident $(, $then:expr)?) => {{
-        let query = $query.declared();
-        if let Some(error) = query.unbindable {
-            return Err(sqlx::Error::Encode(error));
-        }
-        match query.target {
-            Target::Sqlite(c, args) => sqlx::$new::<Sqlite, $($t,)* _>(query.sql.sqlite, args).$call(c).await$(.map($then))?,
-            Target::Unit(unit, args) => {
-                let mut lent = unit.lend().await?;
-                let result = sqlx::$new::<Sqlite, $($t,)* _>(query.sql.sqlite, args).$call(lent.conn()).await;
-                lent.done(result)$(.map($then))?
-            }
-            Target::Postgres(c, args, _) => sqlx::$new::<Postgres, $($t,)* _>(query.sql.postgres, args).$call(c).await$(.map($then))?,
-        }
-    }};
-}
-
 impl<'c> Query<'c> {
     pub fn bind<'q>(mut self, value: impl Value<'q>) -> Self {
         self.bound += 1;
         let added = match &mut self.target {
-            Target::Sqlite(_, args) | Target::Unit(_, args) => args.add(value),
+            Target::Sqlite(_, values) | Target::Unit(_, values) => {
+                owned(&value).map(|value| values.push(value)).map_err(BoxDynError::from)
+            }
             Target::Postgres(_, args, _) => args.add(value),
         };
         if let Err(error) = added {
@@ -338,30 +304,71 @@ impl<'c> Query<'c> {
     }
 
     pub async fn one<T: Record>(self) -> Result<T> {
-        run!(self, query_as_with, [T], fetch_one)
+        self.optional().await?.ok_or(sqlx::Error::RowNotFound)
     }
 
     pub async fn optional<T: Record>(self) -> Result<Option<T>> {
-        run!(self, query_as_with, [T], fetch_optional)
+        let Query { sql, target, .. } = self.declared()?;
+        match target {
+            Target::Sqlite(conn, values) => Ok(sqlite::rows(conn, sql.sqlite, &values, 1)?.pop()),
+            Target::Unit(unit, values) => {
+                Ok(unit.run(|conn| sqlite::rows(conn, sql.sqlite, &values, 1))?.pop())
+            }
+            Target::Postgres(conn, args, _) => {
+                let row = sqlx::query_with(sql.postgres, args).fetch_optional(conn).await?;
+                row.map(|row| Places::of::<T>(Row::Postgres(&row)).read(Row::Postgres(&row))).transpose()
+            }
+        }
     }
 
     pub async fn all<T: Record>(self) -> Result<Vec<T>> {
-        run!(self, query_as_with, [T], fetch_all)
+        let Query { sql, target, .. } = self.declared()?;
+        match target {
+            Target::Sqlite(conn, values) => sqlite::rows(conn, sql.sqlite, &values, usize::MAX),
+            Target::Unit(unit, values) => {
+                unit.run(|conn| sqlite::rows(conn, sql.sqlite, &values, usize::MAX))
+            }
+            Target::Postgres(conn, args, _) => {
+                let rows = sqlx::query_with(sql.postgres, args).fetch_all(conn).await?;
+                let Some(first) = rows.first() else { return Ok(Vec::new()) };
+                let places = Places::of::<T>(Row::Postgres(first));
+                rows.iter().map(|row| places.read(Row::Postgres(row))).collect()
+            }
+        }
     }
 
     /// Runs the statement and says how many rows it changed.
     pub async fn execute(self) -> Result<u64> {
-        run!(self, query_with, [], execute, |done| done.rows_affected())
+        let Query { sql, target, .. } = self.declared()?;
+        match target {
+            Target::Sqlite(conn, values) => sqlite::execute(conn, sql.sqlite, &values),
+            Target::Unit(unit, values) => unit.run(|conn| sqlite::execute(conn, sql.sqlite, &values)),
+            Target::Postgres(conn, args, _) => {
+                Ok(sqlx::query_with(sql.postgres, args).execute(conn).await?.rows_affected())
+            }
+        }
     }
 
-    /// For a read on PostgreSQL, the statement behind the declaration of its subtree.
-    fn declared(mut self) -> Self {
+    /// The statement as it is to be run: a read on PostgreSQL behind the declaration of its subtree.
+    fn declared(mut self) -> Result<Self> {
         if let Target::Postgres(_, _, Some(gated)) = &self.target {
             self.sql.postgres = gated.text(self.sql.postgres, self.bound);
             let subtree = self.subtree;
             self = self.bind(subtree.from());
         }
-        self
+        match self.unbindable.take() {
+            Some(error) => Err(sqlx::Error::Encode(error)),
+            None => Ok(self),
+        }
+    }
+}
+
+/// A value that outlives what it was made from.
+fn owned(value: &impl ToSql) -> rusqlite::Result<SqliteValue> {
+    match value.to_sql()? {
+        ToSqlOutput::Borrowed(value) => Ok(value.try_into()?),
+        ToSqlOutput::Owned(value) => Ok(value),
+        _ => Err(rusqlite::Error::ToSqlConversionFailure("not a plain value".into())),
     }
 }
 
@@ -372,8 +379,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_page_begins_after_the_row_named_and_never_outside_the_subtree() {
-        let options = SqliteConnectOptions::from_str("sqlite::memory:").unwrap();
-        let db = Db::sqlite(options, Limits::default(), 1).await.unwrap();
+        let db = Db::connect("sqlite::memory:", 1).await.unwrap();
         let (operator, id) = (Path::root(AccountId::new()), AccountId::new());
         let (reseller, tenant) = (operator.child(id), operator.child(id).child(AccountId::new()));
         let mut conn = db.read(Subtree::of(&reseller)).await.unwrap();

@@ -24,7 +24,7 @@ pub async fn insert(tx: &mut Tx, name: &str, value: &str) -> Result<bool> {
 }
 
 /// A signing key's row; its private part is sealed.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone, crate::model::rows::Record)]
 pub struct SigningKeyRow {
     pub id: SigningKeyId,
     pub algorithm: String,

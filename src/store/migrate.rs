@@ -2,11 +2,14 @@
 //! where they must differ; add new ones at the end, never edit an applied one.
 
 use std::borrow::Cow;
+use std::path::Path;
 use std::str::FromStr;
+use std::time::Duration;
 
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, SqlSafeStr};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, SqlSafeStr, SqliteConnection};
 
 use super::engine::{Db, Sql};
 
@@ -45,7 +48,9 @@ pub fn newest() -> i64 {
 /// Brings a SQLite database up to date.
 pub async fn sqlite(db: &Db) -> Result<(), MigrateError> {
     match db {
-        Db::Sqlite { writer, .. } => migrator(|sql| sql.sqlite).run(&mut writer.connect().await?).await,
+        Db::Sqlite { readers, .. } => {
+            migrator(|sql| sql.sqlite).run(&mut beside(readers.file()).await?).await
+        }
         Db::Postgres { .. } => unreachable!("a PostgreSQL database is migrated by its owner"),
     }
 }
@@ -85,7 +90,7 @@ fn quoted(name: &str) -> String {
 /// How the database stands; it is not changed.
 pub async fn standing(db: &Db) -> Result<Standing, MigrateError> {
     let applied = match db {
-        Db::Sqlite { writer, .. } => applied(&mut writer.connect().await?).await?,
+        Db::Sqlite { readers, .. } => applied(&mut beside(readers.file()).await?).await?,
         Db::Postgres { pool, .. } => applied(&mut *pool.acquire().await?).await?,
     };
     Ok(match applied.iter().max() {
@@ -95,6 +100,12 @@ pub async fn standing(db: &Db) -> Result<Standing, MigrateError> {
             missing => Standing::Behind(missing),
         },
     })
+}
+
+/// A connection to a SQLite file beside the store's own: sqlx keeps the list of what was applied.
+async fn beside(file: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    let options = SqliteConnectOptions::new().filename(file).busy_timeout(Duration::from_secs(5));
+    options.synchronous(SqliteSynchronous::Full).foreign_keys(true).connect().await
 }
 
 const TABLE: &str = "_sqlx_migrations";

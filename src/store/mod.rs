@@ -47,6 +47,7 @@ pub mod migrate;
 pub mod quotas;
 pub mod replies;
 pub mod services;
+mod sqlite;
 mod writer;
 
 pub use engine::{Conn, Db, Result, Tx};

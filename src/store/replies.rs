@@ -14,7 +14,7 @@ pub struct Slot<'a> {
 }
 
 /// What was answered before; `status` is 0 for as long as the request has not been answered.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, crate::model::rows::Record)]
 pub struct Reply {
     /// The request's fingerprint.
     pub request: String,

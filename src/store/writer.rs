@@ -1,20 +1,22 @@
 //! The one SQLite writer. Units of work that come close together share a transaction, so that one
 //! fsync makes them all durable; each still takes effect or vanishes alone.
 //!
-//! A task owns the order of events: it opens the transaction, hands the connection to one unit
+//! A thread owns the order of events: it opens the transaction, lends the connection to one unit
 //! after another, each inside a savepoint, commits, and only then answers. A unit does no more
 //! than run its statements and say how it ended, so whatever is cancelled out there, nothing here is.
 
 use std::io;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Error, SqliteConnection};
-use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot};
+use rusqlite::{Connection, InterruptHandle};
+use sqlx::Error;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::engine::Result;
+use super::sqlite::{open_writer, told};
 
 /// How units of work share the writer.
 #[derive(Clone, Copy, Debug)]
@@ -43,24 +45,21 @@ type Answer = oneshot::Sender<Result<()>>;
 #[derive(Clone, Debug)]
 pub struct Writer {
     waiters: mpsc::UnboundedSender<Waiter>,
-    options: Arc<SqliteConnectOptions>,
     limits: Limits,
 }
 
 impl Writer {
-    /// Opens the writer's connection and starts the task that lends it out.
-    pub async fn start(options: SqliteConnectOptions, limits: Limits) -> Result<Self> {
-        let lease = Lease { conn: options.connect().await?, turn: None };
+    /// Opens the writer's connection and starts the thread that lends it out. It ends with the last
+    /// [`Writer`].
+    pub fn start(file: PathBuf, limits: Limits) -> Result<Self> {
+        let conn = open_writer(&file)?;
+        let interrupt = conn.get_interrupt_handle();
+        let lease = Mutex::new(Lease { conn, turn: 0, sound: false });
+        let desk = Arc::new(Desk { lease, ending: Mutex::default(), ended: Condvar::new() });
         let (waiters, queue) = mpsc::unbounded_channel();
-        let options = Arc::new(options);
-        let writer = Writer { waiters, options: options.clone(), limits };
-        tokio::spawn(Task { options, limits, lease: Arc::new(Mutex::new(lease)), queue, turns: 0 }.serve());
-        Ok(writer)
-    }
-
-    /// A connection beside the writer's own, for what is no unit of work: migrations.
-    pub async fn connect(&self) -> Result<SqliteConnection> {
-        self.options.connect().await
+        let thread = Thread { file, limits, desk, queue, interrupt, turns: 0 };
+        std::thread::Builder::new().name("sqlite-writer".into()).spawn(|| thread.serve())?;
+        Ok(Writer { waiters, limits })
     }
 
     /// Waits for a turn, at most [`Limits::wait`].
@@ -74,33 +73,84 @@ impl Writer {
     }
 }
 
-/// The connection and whose turn it is: nobody's while a statement runs, so that a unit whose
-/// statement fails or is cut off can do nothing more, as on PostgreSQL.
+/// What the writer and the unit whose turn it is share.
+struct Desk {
+    lease: Mutex<Lease>,
+    /// Apart from the lease, which a statement holds for as long as it runs.
+    ending: Mutex<Ending>,
+    ended: Condvar,
+}
+
 struct Lease {
-    conn: SqliteConnection,
-    turn: Option<u64>,
+    conn: Connection,
+    /// Whose turn it is.
+    turn: u64,
+    /// Whether the unit may run another statement: not while one runs, and not after one that failed, so
+    /// that such a unit can do nothing more, as on PostgreSQL.
+    sound: bool,
+}
+
+/// How the unit whose turn it is has ended.
+#[derive(Default)]
+struct Ending {
+    turn: u64,
+    how: Option<End>,
+}
+
+enum End {
+    Said(bool, Answer),
+    Dropped,
+}
+
+impl Desk {
+    /// A unit that panicked has left its turn unsound; nothing else can be wrong with the lease.
+    fn lease(&self) -> MutexGuard<'_, Lease> {
+        self.lease.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ending(&self) -> MutexGuard<'_, Ending> {
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A unit of work whose turn it is; dropped, it leaves nothing behind.
 pub struct Unit {
-    lease: Arc<Mutex<Lease>>,
+    desk: Arc<Desk>,
     turn: u64,
-    end: oneshot::Sender<(bool, Answer)>,
 }
 
 impl Unit {
     /// Ends the unit and waits until the transaction it was part of has ended too.
     pub async fn end(self, keep: bool) -> Result<()> {
         let (answer, outcome) = oneshot::channel();
-        let _ = self.end.send((keep, answer));
+        self.say(End::Said(keep, answer));
         outcome.await.unwrap_or_else(|_| Err(over()))
     }
 
-    /// The connection for one statement, whose result goes to [`Lent::done`].
-    pub async fn lend(&self) -> Result<Lent<'_>> {
-        let mut lease = self.lease.lock().await;
-        let turn = lease.turn.take_if(|turn| *turn == self.turn).ok_or_else(over)?;
-        Ok(Lent { lease, turn })
+    /// Says how the unit ended: once, and only while it is its turn.
+    fn say(&self, how: End) {
+        let mut ending = self.desk.ending();
+        if ending.turn == self.turn && ending.how.is_none() {
+            ending.how = Some(how);
+            self.desk.ended.notify_one();
+        }
+    }
+
+    /// Runs a statement, if it is still the unit's turn; after an error of the database it no longer is.
+    pub fn run<T>(&self, statement: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let mut lease = self.desk.lease();
+        if lease.turn != self.turn || !std::mem::take(&mut lease.sound) {
+            return Err(over());
+        }
+        let result = statement(&lease.conn);
+        lease.sound = !matches!(result, Err(Error::Database(_)));
+        result
+    }
+}
+
+impl Drop for Unit {
+    fn drop(&mut self) {
+        self.say(End::Dropped);
     }
 }
 
@@ -108,47 +158,27 @@ fn over() -> Error {
     Error::Protocol("this unit of work is over: a statement of it failed or its time was up".into())
 }
 
-/// The writer's connection for one statement.
-pub struct Lent<'u> {
-    lease: MutexGuard<'u, Lease>,
-    turn: u64,
-}
-
-impl Lent<'_> {
-    /// The connection itself.
-    pub fn conn(&mut self) -> &mut SqliteConnection {
-        &mut self.lease.conn
-    }
-
-    /// Gives the turn back to the unit; after an error of the database it is over.
-    pub fn done<T>(mut self, result: Result<T>) -> Result<T> {
-        if !matches!(result, Err(Error::Database(_))) {
-            self.lease.turn = Some(self.turn);
-        }
-        result
-    }
-}
-
-struct Task {
-    options: Arc<SqliteConnectOptions>,
+struct Thread {
+    file: PathBuf,
     limits: Limits,
-    lease: Arc<Mutex<Lease>>,
+    desk: Arc<Desk>,
     queue: mpsc::UnboundedReceiver<Waiter>,
+    interrupt: InterruptHandle,
     turns: u64,
 }
 
-impl Task {
-    async fn serve(mut self) {
-        while let Some(first) = self.queue.recv().await {
-            if let Err(error) = self.run("BEGIN IMMEDIATE; SAVEPOINT unit").await {
+impl Thread {
+    fn serve(mut self) {
+        while let Some(first) = self.queue.blocking_recv() {
+            if let Err(error) = self.run(&["BEGIN IMMEDIATE", "SAVEPOINT unit"]) {
                 let _ = first.send(Err(error));
-                self.reconnect().await;
+                self.reconnect();
                 continue;
             }
             let mut answers = Vec::new();
-            let outcome = self.transaction(first, &mut answers).await.map_err(Arc::new);
+            let outcome = self.transaction(first, &mut answers).map_err(Arc::new);
             if outcome.is_err() {
-                self.reconnect().await;
+                self.reconnect();
             }
             for answer in answers {
                 let _ = answer.send(outcome.clone().map_err(|error| Error::Io(io::Error::other(error))));
@@ -157,37 +187,40 @@ impl Task {
     }
 
     /// Gives units their turns for as long as some wait, then commits for all of them.
-    async fn transaction(&mut self, first: Waiter, answers: &mut Vec<Answer>) -> Result<()> {
+    fn transaction(&mut self, first: Waiter, answers: &mut Vec<Answer>) -> Result<()> {
         let (begun, mut kept, mut next) = (Instant::now(), 0, Some(first));
         while let Some(waiter) = next {
-            let keep = self.turn(waiter, answers).await;
+            let keep = self.turn(waiter, answers);
             kept += usize::from(keep);
             let room = kept < self.limits.units && begun.elapsed() < self.limits.span;
-            let more = room && !self.queue.is_empty();
-            self.run(match (keep, more) {
-                (true, true) => "RELEASE unit; SAVEPOINT unit",
-                (false, true) => "ROLLBACK TO unit",
-                (true, false) => "COMMIT",
-                (false, false) if kept > 0 => "ROLLBACK TO unit; COMMIT",
-                (false, false) => "ROLLBACK",
-            })
-            .await?;
-            next = if more { self.queue.recv().await } else { None };
+            next = if room { self.queue.try_recv().ok() } else { None };
+            self.run(match (keep, next.is_some()) {
+                (true, true) => &["RELEASE unit", "SAVEPOINT unit"],
+                (false, true) => &["ROLLBACK TO unit"],
+                (true, false) => &["COMMIT"],
+                (false, false) if kept > 0 => &["ROLLBACK TO unit", "COMMIT"],
+                (false, false) => &["ROLLBACK"],
+            })?;
         }
         Ok(())
     }
 
     /// One unit from its first statement to its last; says whether its work is to be kept.
-    async fn turn(&mut self, waiter: Waiter, answers: &mut Vec<Answer>) -> bool {
+    fn turn(&mut self, waiter: Waiter, answers: &mut Vec<Answer>) -> bool {
         self.turns += 1;
         let turn = self.turns;
-        self.lease.lock().await.turn = Some(turn);
-        let (end, ended) = oneshot::channel();
-        let _ = waiter.send(Ok(Unit { lease: self.lease.clone(), turn, end }));
-        let ended = timeout(self.limits.hold, ended).await;
-        let sound = self.lease.lock().await.turn.take() == Some(turn);
-        match ended {
-            Ok(Ok((keep, answer))) if sound || !keep => {
+        {
+            let mut lease = self.desk.lease();
+            (lease.turn, lease.sound) = (turn, true);
+        }
+        *self.desk.ending() = Ending { turn, how: None };
+        let _ = waiter.send(Ok(Unit { desk: self.desk.clone(), turn }));
+        let how = self.await_end();
+        let mut lease = self.take_back();
+        lease.turn = 0;
+        let sound = std::mem::take(&mut lease.sound);
+        match how {
+            Some(End::Said(keep, answer)) if sound || !keep => {
                 answers.push(answer);
                 keep
             }
@@ -195,14 +228,40 @@ impl Task {
         }
     }
 
-    async fn run(&self, sql: &'static str) -> Result<()> {
-        sqlx::query(sql).execute(&mut self.lease.lock().await.conn).await.map(drop)
+    /// How the unit ended; none if it has not within [`Limits::hold`].
+    fn await_end(&self) -> Option<End> {
+        let waits = |ending: &mut Ending| ending.how.is_none();
+        let waited = self.desk.ended.wait_timeout_while(self.desk.ending(), self.limits.hold, waits);
+        let mut ending = waited.unwrap_or_else(PoisonError::into_inner).0;
+        ending.turn = 0;
+        ending.how.take()
+    }
+
+    /// The lease, at once: a statement that still runs is cut off.
+    fn take_back(&self) -> MutexGuard<'_, Lease> {
+        loop {
+            match self.desk.lease.try_lock() {
+                Ok(lease) => return lease,
+                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => self.interrupt.interrupt(),
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn run(&self, statements: &[&str]) -> Result<()> {
+        let lease = self.desk.lease();
+        for sql in statements {
+            lease.conn.prepare_cached(sql).and_then(|mut statement| statement.raw_execute()).map_err(told)?;
+        }
+        Ok(())
     }
 
     /// A connection that failed may be in any state: closing it ends whatever it had open.
-    async fn reconnect(&self) {
-        if let Ok(fresh) = self.options.connect().await {
-            self.lease.lock().await.conn = fresh;
+    fn reconnect(&mut self) {
+        if let Ok(fresh) = open_writer(&self.file) {
+            self.interrupt = fresh.get_interrupt_handle();
+            self.desk.lease().conn = fresh;
         }
     }
 }

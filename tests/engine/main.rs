@@ -14,7 +14,6 @@ use std::time::Duration;
 use common::engines::settings;
 use common::world::{CREDENTIALS, act, domain, mailbox};
 use common::{Method, Recording, Running, Trick, World, until};
-use sqlx::types::Json;
 use tenantry::clock::Clock;
 use tenantry::domain::catalog::servers;
 use tenantry::domain::commerce::orders;
@@ -31,7 +30,7 @@ use tenantry::model::services::operations::{OperationStatus, Outcome, StepStatus
 use tenantry::model::services::resources::ResourceLifecycle;
 use tenantry::model::services::services::{Lifecycle, Service};
 use tenantry::model::services::{Access, Effect};
-use tenantry::model::{Subtree, Time};
+use tenantry::model::{Json, Subtree, Time};
 use tenantry::store::{self, Db};
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -1,9 +1,8 @@
 //! Every list that is read page by page gives the same rows in the same order on both engines: behind
 //! PostgreSQL's declaration as without it.
 
-use sqlx::types::Json;
 use tenantry::domain::services::holds::On;
-use tenantry::model::Path;
+use tenantry::model::{Json, Path};
 use tenantry::model::accounts::accounts::{Account, AccountType};
 use tenantry::model::accounts::keys::{Key, KeyStatus};
 use tenantry::model::catalog::plans::Plan;

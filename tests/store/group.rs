@@ -1,9 +1,8 @@
 //! Units of work that share a SQLite transaction.
 
-use sqlx::sqlite::SqliteConnectOptions;
 use tenantry::store::Limits;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::*;
 
@@ -28,13 +27,9 @@ impl Drop for Table {
     }
 }
 
-async fn table(limits: Limits, pragma: Option<(&'static str, &'static str)>) -> Table {
+async fn table(limits: Limits) -> Table {
     let file = file();
-    let mut options = SqliteConnectOptions::from_str(&format!("sqlite://{file}")).unwrap();
-    if let Some((name, value)) = pragma {
-        options = options.pragma(name, value);
-    }
-    let db = Db::sqlite(options, limits, 4).await.unwrap();
+    let db = Db::sqlite(file.clone().into(), limits, 4).unwrap();
     let mut tx = write(&db).await.unwrap();
     tx.query("CREATE TABLE t (id BIGINT PRIMARY KEY, pad TEXT)").execute().await.unwrap();
     tx.commit().await.unwrap();
@@ -79,7 +74,7 @@ async fn queued(db: &Db, id: i64) -> JoinHandle<Result<()>> {
 
 #[tokio::test]
 async fn a_failing_unit_between_two_good_ones_leaves_both_good_and_nobody_is_answered_early() {
-    let db = table(patient(), None).await;
+    let db = table(patient()).await;
     let mut first = write(&db).await.unwrap();
     insert(&mut first, 1).await.unwrap();
     let failing = queued(&db, 1).await;
@@ -107,7 +102,7 @@ async fn a_failing_unit_between_two_good_ones_leaves_both_good_and_nobody_is_ans
 
 #[tokio::test]
 async fn a_refusal_is_told_only_once_what_it_rests_on_is_durable() {
-    let db = table(patient(), None).await;
+    let db = table(patient()).await;
     let mut first = write(&db).await.unwrap();
     insert(&mut first, 1).await.unwrap();
     let reading = tokio::spawn({
@@ -141,7 +136,7 @@ async fn a_refusal_is_told_only_once_what_it_rests_on_is_durable() {
 
 #[tokio::test]
 async fn a_dropped_unit_leaves_nothing_and_harms_nobody() {
-    let db = table(patient(), None).await;
+    let db = table(patient()).await;
     let mut first = write(&db).await.unwrap();
     insert(&mut first, 1).await.unwrap();
     let dropped = tokio::spawn({
@@ -159,10 +154,10 @@ async fn a_dropped_unit_leaves_nothing_and_harms_nobody() {
     assert_eq!(rows(&db).await, [1, 3]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_unit_cut_off_while_a_statement_runs_leaves_nothing_and_harms_nobody() {
     let limits = Limits { hold: Duration::from_secs(30), wait: Duration::from_secs(60), ..patient() };
-    let db = table(limits, None).await;
+    let db = table(limits).await;
     let mut first = write(&db).await.unwrap();
     insert(&mut first, 1).await.unwrap();
     let cut = tokio::spawn({
@@ -171,6 +166,7 @@ async fn a_unit_cut_off_while_a_statement_runs_leaves_nothing_and_harms_nobody()
             let mut tx = write(&db).await.unwrap();
             insert(&mut tx, 2).await.unwrap();
             tx.query(LONG).execute().await.unwrap();
+            tokio::task::yield_now().await;
             tx.commit().await.unwrap();
         }
     });
@@ -178,29 +174,33 @@ async fn a_unit_cut_off_while_a_statement_runs_leaves_nothing_and_harms_nobody()
     let last = queued(&db, 3).await;
     let first = tokio::spawn(first.commit());
     sleep(Duration::from_millis(100)).await;
+    assert!(!cut.is_finished(), "the statement was over too soon to be cut off");
     cut.abort();
-    assert!(cut.await.unwrap_err().is_cancelled(), "the statement was over too soon to be cut off");
-    assert!(!last.is_finished());
+    assert!(cut.await.unwrap_err().is_cancelled());
     first.await.unwrap().unwrap();
     last.await.unwrap().unwrap();
     assert_eq!(rows(&db).await, [1, 3]);
 }
 
-#[tokio::test]
-async fn a_unit_of_which_one_statement_was_cut_off_can_do_nothing_more() {
-    let db = table(patient(), None).await;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_that_runs_longer_than_a_unit_may_is_cut_off_with_its_unit() {
+    let db = table(Limits { hold: Duration::from_millis(200), ..patient() }).await;
     let mut tx = write(&db).await.unwrap();
     insert(&mut tx, 1).await.unwrap();
-    assert!(timeout(Duration::from_millis(5), tx.query(LONG).execute()).await.is_err());
+    let endless = "INSERT INTO t WITH RECURSIVE n (i) AS (SELECT 10 UNION ALL SELECT i + 1 FROM n)
+         SELECT i, 'x' FROM n";
+    let error = tx.query(endless).execute().await.unwrap_err();
+    assert!(error.to_string().contains("interrupted"), "{error}");
     assert!(insert(&mut tx, 2).await.is_err());
     assert!(tx.commit().await.is_err());
-    assert!(rows(&db).await.is_empty());
+    queued(&db, 3).await.await.unwrap().unwrap();
+    assert_eq!(rows(&db).await, [3]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn units_cut_off_at_any_moment_take_effect_whole_or_not_at_all() {
     const UNITS: i64 = 4000;
-    let db = table(Limits::default(), None).await;
+    let db = table(Limits::default()).await;
     let units: Vec<_> = (0..UNITS)
         .map(|n| {
             let db = db.clone();
@@ -231,7 +231,7 @@ async fn units_cut_off_at_any_moment_take_effect_whole_or_not_at_all() {
 
 #[tokio::test]
 async fn a_unit_that_never_finishes_loses_its_turn_and_its_neighbours_do_not() {
-    let db = table(Limits { hold: Duration::from_millis(200), ..patient() }, None).await;
+    let db = table(Limits { hold: Duration::from_millis(200), ..patient() }).await;
     let mut first = write(&db).await.unwrap();
     insert(&mut first, 1).await.unwrap();
     let stuck = tokio::spawn({
@@ -256,7 +256,7 @@ async fn a_unit_that_never_finishes_loses_its_turn_and_its_neighbours_do_not() {
 
 #[tokio::test]
 async fn a_wait_that_is_too_long_ends_without_a_trace() {
-    let db = table(Limits { wait: Duration::from_millis(100), ..patient() }, None).await;
+    let db = table(Limits { wait: Duration::from_millis(100), ..patient() }).await;
     let mut first = write(&db).await.unwrap();
     insert(&mut first, 1).await.unwrap();
     assert!(matches!(write(&db).await, Err(sqlx::Error::PoolTimedOut)));
@@ -267,8 +267,9 @@ async fn a_wait_that_is_too_long_ends_without_a_trace() {
 
 #[tokio::test]
 async fn when_the_whole_transaction_is_lost_every_unit_in_it_hears_of_it() {
-    let db = table(patient(), Some(("max_page_count", "40"))).await;
+    let db = table(patient()).await;
     let mut first = write(&db).await.unwrap();
+    let _: (i64,) = first.query("PRAGMA max_page_count = 40").one().await.unwrap();
     insert(&mut first, 1).await.unwrap();
     let filling = tokio::spawn({
         let db = db.clone();

@@ -19,7 +19,6 @@ mod times;
 mod walls;
 
 use std::collections::HashSet;
-use std::str::FromStr;
 use std::task::Poll;
 use std::time::Duration;
 

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use sqlx::types::Json;
 
 use crate::domain::{Error, Object, Result, Work};
 use crate::model::accounts::accounts::{Account, AccountStatus, AccountType, Environment};
 use crate::model::events::events::EventType;
 use crate::model::ids::AccountId;
 use crate::model::path::MAX_DEPTH;
-use crate::model::{Actor, Path};
+use crate::model::{Actor, Json, Path};
 use crate::store;
 use crate::store::Conn;
 

@@ -1,6 +1,5 @@
 //! Handing out credentials and taking them back.
 
-use sqlx::types::Json;
 
 use crate::domain::{Error, Object, Result, Work};
 use crate::model::accounts::accounts::Account;
@@ -9,7 +8,7 @@ use crate::model::events::events::EventType;
 use crate::model::ids::{AccountId, KeyId};
 use crate::model::scopes::Scope;
 use crate::model::services::ReasonClass;
-use crate::model::{Actor, Time};
+use crate::model::{Actor, Json, Time};
 use crate::store;
 
 /// A new key as it was asked for, with the hash of a secret that was made at the edge.

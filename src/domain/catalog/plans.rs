@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::types::Json;
 
 use crate::domain::accounts::accounts::{check_version, open};
 use crate::domain::{Error, Fault, Object, Result, Work};
-use crate::model::Actor;
+use crate::model::{Actor, Json};
 use crate::model::catalog::plans::{Plan, PlanStatus, PlanTerms};
 use crate::model::events::events::EventType;
 use crate::model::ids::PlanId;

@@ -1,7 +1,6 @@
 //! Backend installations as data.
 
 use serde_json::{Map, Value, json};
-use sqlx::types::Json;
 
 use crate::domain::accounts::accounts::check_version;
 use crate::domain::services::operations::{self, NewOperation};
@@ -12,7 +11,7 @@ use crate::model::events::events::EventType;
 use crate::model::ids::{ServerId, VirtualServerId};
 use crate::model::services::operations::{Action, OperationKind, Step};
 use crate::model::services::operations::{Lane, Operation};
-use crate::model::{Actor, Subtree};
+use crate::model::{Actor, Json, Subtree};
 use crate::store;
 
 /// A new server as it was asked for; its credentials are sealed at the edge.

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde_json::Map;
-use sqlx::types::Json;
 
 use super::changes;
 use crate::domain::accounts::accounts::{Made, open};
 use crate::domain::services::operations::{self, NewOperation};
 use crate::domain::services::resources::{self, NewResource};
 use crate::domain::{Error, Fault, Object, Result, Work, quotas};
-use crate::model::Actor;
+use crate::model::{Actor, Json};
 use crate::model::accounts::accounts::{Account, AccountType};
 use crate::model::catalog::plans::PlanTerms;
 use crate::model::commerce::orders::{Item, ItemRequest, ItemStatus, Order, OrderStatus, OrderView};

@@ -1,11 +1,10 @@
 //! Who is told what happens.
 
 use serde_json::json;
-use sqlx::types::Json;
 
 use crate::domain::accounts::accounts::{check_version, open};
 use crate::domain::{Error, Object, Result, Work};
-use crate::model::Actor;
+use crate::model::{Actor, Json};
 use crate::model::events::events::EventType;
 use crate::model::events::webhooks::{Delivery, EndpointStatus, WebhookEndpoint, WebhookEndpointView};
 use crate::model::ids::{DeliveryId, WebhookEndpointId};

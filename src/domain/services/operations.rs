@@ -1,11 +1,10 @@
 //! The work behind a 202: queuing it, and moving it by hand.
 
-use sqlx::types::Json;
 
 use super::outcomes;
 use crate::domain::commerce::orders;
 use crate::domain::{Error, Object, Result, Work, quotas};
-use crate::model::Path;
+use crate::model::{Json, Path};
 use crate::model::Time;
 use crate::model::events::events::EventType;
 use crate::model::ids::{AccountId, OperationId, OrderId, ResourceId, ServiceId};

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde_json::Map;
-use sqlx::types::Json;
 
 use super::operations::{self, NewOperation};
 use crate::domain::accounts::accounts::{Made, check_version};
 use crate::domain::{Error, Result, Work, quotas};
-use crate::model::Actor;
+use crate::model::{Actor, Json};
 use crate::model::ids::{ResourceId, ServiceId};
 use crate::model::quotas::QuotaKey;
 use crate::model::services::holds::Effect;

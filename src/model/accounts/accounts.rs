@@ -1,11 +1,10 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use sqlx::types::Json;
 use utoipa::ToSchema;
 
 use crate::model::ids::AccountId;
-use crate::model::{Path, Time};
+use crate::model::{Json, Path, Time};
 use crate::stored_as_text;
 
 stored_as_text! {
@@ -54,12 +53,12 @@ stored_as_text! {
 }
 
 /// A row of the tree.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, crate::model::rows::Record)]
 pub struct Account {
     pub id: AccountId,
     pub path: Path,
     pub parent_id: Option<AccountId>,
-    #[sqlx(rename = "type")]
+    #[record(rename = "type")]
     pub account_type: AccountType,
     pub status: AccountStatus,
     pub environment: Environment,
@@ -77,7 +76,7 @@ pub struct Account {
     pub created_at: Time,
     pub updated_at: Time,
     /// The weight of the strongest hold in force on the account or above it; see [`crate::model::services::Access`].
-    #[sqlx(default)]
+    #[record(default)]
     pub held: Option<i64>,
 }
 

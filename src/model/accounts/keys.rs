@@ -1,12 +1,11 @@
 use serde::Serialize;
-use sqlx::types::Json;
 use utoipa::ToSchema;
 
 use super::accounts::Environment;
 use crate::model::ids::{AccountId, KeyId};
 use crate::model::scopes::Scope;
 use crate::model::services::ReasonClass;
-use crate::model::{Path, Time};
+use crate::model::{Json, Path, Time};
 use crate::stored_as_text;
 
 stored_as_text! {
@@ -17,7 +16,7 @@ stored_as_text! {
 }
 
 /// A credential's row. Of the secret it has only the SHA-256, in hexadecimal.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, crate::model::rows::Record)]
 pub struct Key {
     pub id: KeyId,
     pub account_id: AccountId,

@@ -2,13 +2,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sqlx::types::Json;
 use utoipa::ToSchema;
 
 use super::service_types::ServiceType;
 use crate::model::ids::{AccountId, PlanId, VirtualServerId};
 use crate::model::quotas::{Mode, QuotaKey};
-use crate::model::{Path, Time};
+use crate::model::{Json, Path, Time};
 use crate::stored_as_text;
 
 stored_as_text! {
@@ -76,7 +75,7 @@ pub struct PlanTerms {
 }
 
 /// A plan's row.
-#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, crate::model::rows::Record)]
 pub struct Plan {
     pub id: PlanId,
     pub account_id: AccountId,

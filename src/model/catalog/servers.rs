@@ -1,14 +1,13 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sqlx::types::Json;
 use utoipa::ToSchema;
 
 use super::service_types::ServiceType;
 use crate::model::ids::{AccountId, ServerId, VirtualServerId};
-use crate::model::{Path, Time};
+use crate::model::{Json, Path, Time};
 
 /// A backend installation's row. Its credentials are sealed.
-#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, crate::model::rows::Record)]
 pub struct Server {
     pub id: ServerId,
     pub account_id: AccountId,
@@ -67,7 +66,7 @@ pub struct Placement {
 }
 
 /// Services of several servers under one name; plans are built on it.
-#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, crate::model::rows::Record)]
 pub struct VirtualServer {
     pub id: VirtualServerId,
     pub account_id: AccountId,

@@ -1,13 +1,12 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use sqlx::types::Json;
 use utoipa::ToSchema;
 
 use crate::model::ids::{AccountId, OperationId, OrderId, ResourceId, ServiceId, SubscriptionId};
 use crate::model::services::operations::{OperationError, OperationView, Outcome};
 use crate::model::services::specs::ResourceSpec;
-use crate::model::{Path, Time};
+use crate::model::{Json, Path, Time};
 use crate::stored_as_text;
 
 stored_as_text! {
@@ -79,7 +78,7 @@ pub struct Item {
 }
 
 /// An order's row.
-#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, crate::model::rows::Record)]
 pub struct Order {
     pub id: OrderId,
     pub account_id: AccountId,

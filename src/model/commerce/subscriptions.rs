@@ -1,12 +1,11 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use sqlx::types::Json;
 use utoipa::ToSchema;
 
 use crate::model::ids::{AccountId, OrderId, PlanId, SubscriptionId};
 use crate::model::services::Access;
-use crate::model::{Path, Time};
+use crate::model::{Json, Path, Time};
 use crate::stored_as_text;
 
 stored_as_text! {
@@ -24,7 +23,7 @@ stored_as_text! {
 }
 
 /// A subscription's row, with its plan's code and what its holds leave of its access.
-#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, crate::model::rows::Record)]
 pub struct Subscription {
     pub id: SubscriptionId,
     pub account_id: AccountId,
@@ -39,9 +38,9 @@ pub struct Subscription {
     pub version: i64,
     pub created_at: Time,
     pub updated_at: Time,
-    #[sqlx(default)]
+    #[record(default)]
     pub held: Option<i64>,
-    #[sqlx(default)]
+    #[record(default)]
     pub plan_code: Option<String>,
 }
 

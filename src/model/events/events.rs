@@ -92,16 +92,16 @@ pub struct EventBody {
 }
 
 /// An event's row.
-#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, crate::model::rows::Record)]
 pub struct Event {
     pub id: EventId,
     pub position: i64,
     pub account_id: AccountId,
     pub path: Path,
     pub sequence: i64,
-    #[sqlx(rename = "type")]
+    #[record(rename = "type")]
     pub event_type: EventType,
-    pub body: sqlx::types::Json<EventBody>,
+    pub body: crate::model::Json<EventBody>,
     pub occurred_at: Time,
 }
 

@@ -1,10 +1,9 @@
 use serde::{Deserialize, Serialize};
-use sqlx::types::Json;
 use utoipa::ToSchema;
 
 use super::events::EventType;
 use crate::model::ids::{AccountId, DeliveryId, EventId, WebhookEndpointId};
-use crate::model::{Path, Time};
+use crate::model::{Json, Path, Time};
 use crate::stored_as_text;
 
 stored_as_text! {
@@ -15,7 +14,7 @@ stored_as_text! {
 }
 
 /// A webhook endpoint's row; its secret is sealed.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, crate::model::rows::Record)]
 pub struct WebhookEndpoint {
     pub id: WebhookEndpointId,
     pub account_id: AccountId,
@@ -99,7 +98,7 @@ pub struct Attempt {
 }
 
 /// A delivery's row.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, crate::model::rows::Record)]
 pub struct Delivery {
     pub id: DeliveryId,
     pub account_id: AccountId,

@@ -53,7 +53,7 @@ stored_as_text! {
 }
 
 /// A ceiling's row.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, crate::model::rows::Record)]
 pub struct Quota {
     pub holder: String,
     pub key: QuotaKey,

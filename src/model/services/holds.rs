@@ -64,7 +64,7 @@ stored_as_text! {
 }
 
 /// A hold's row. `target` is an account's path, or the identifier of a subscription or service.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, crate::model::rows::Record)]
 pub struct Hold {
     pub id: HoldId,
     pub account_id: AccountId,

@@ -1,11 +1,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sqlx::types::Json;
 use utoipa::ToSchema;
 
 use crate::model::ids::{AccountId, OperationId, OrderId, ResourceId, ServiceId};
 use crate::model::quotas::Taken;
-use crate::model::{Path, Time};
+use crate::model::{Json, Path, Time};
 use crate::stored_as_text;
 
 stored_as_text! {
@@ -153,7 +152,7 @@ pub struct Task {
 }
 
 /// An operation's row, which is also its place in the queue.
-#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, crate::model::rows::Record)]
 pub struct Operation {
     pub id: OperationId,
     pub account_id: AccountId,

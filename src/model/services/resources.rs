@@ -2,13 +2,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use sqlx::types::Json;
 use utoipa::ToSchema;
 
 use super::operations::OperationView;
 use super::specs::{ResourceSpec, ResourceType};
 use crate::model::ids::{AccountId, OperationId, ResourceId, ServiceId};
-use crate::model::{Path, Time};
+use crate::model::{Json, Path, Time};
 use crate::stored_as_text;
 
 stored_as_text! {
@@ -24,13 +23,13 @@ stored_as_text! {
 }
 
 /// A resource's row.
-#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, crate::model::rows::Record)]
 pub struct Resource {
     pub id: ResourceId,
     pub account_id: AccountId,
     pub path: Path,
     pub service_id: ServiceId,
-    #[sqlx(rename = "type")]
+    #[record(rename = "type")]
     pub resource_type: ResourceType,
     pub name: String,
     pub lifecycle: ResourceLifecycle,
@@ -45,7 +44,7 @@ pub struct Resource {
     pub version: i64,
     pub created_at: Time,
     pub updated_at: Time,
-    #[sqlx(default)]
+    #[record(default)]
     pub operation_id: Option<OperationId>,
 }
 

@@ -1,11 +1,10 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
-use sqlx::types::Json;
 use utoipa::ToSchema;
 
 use crate::model::catalog::service_types::ServiceType;
 use crate::model::ids::{AccountId, OperationId, ServerId, ServiceId, SubscriptionId};
-use crate::model::{Path, Time};
+use crate::model::{Json, Path, Time};
 use crate::stored_as_text;
 
 stored_as_text! {
@@ -85,13 +84,13 @@ impl ServiceStatus {
 }
 
 /// A service's row, with what its holds leave of its access and the operation in flight.
-#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, crate::model::rows::Record)]
 pub struct Service {
     pub id: ServiceId,
     pub account_id: AccountId,
     pub path: Path,
     pub subscription_id: SubscriptionId,
-    #[sqlx(rename = "type")]
+    #[record(rename = "type")]
     pub service_type: ServiceType,
     pub name: String,
     pub lifecycle: Lifecycle,
@@ -103,9 +102,9 @@ pub struct Service {
     pub version: i64,
     pub created_at: Time,
     pub updated_at: Time,
-    #[sqlx(default)]
+    #[record(default)]
     pub held: Option<i64>,
-    #[sqlx(default)]
+    #[record(default)]
     pub operation_id: Option<OperationId>,
 }
 

@@ -47,9 +47,9 @@ pub async fn find(conn: &mut Conn, id: KeyId) -> Result<Option<Key>> {
 }
 
 /// A key with what its account's state means for it.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone, crate::model::rows::Record)]
 pub struct Credential {
-    #[sqlx(flatten)]
+    #[record(flatten)]
     pub key: Key,
     pub account_status: AccountStatus,
     pub account_type: AccountType,

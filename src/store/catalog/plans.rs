@@ -1,9 +1,8 @@
-use sqlx::types::Json;
 
 use crate::model::catalog::plans::{Plan, PlanStatus, PlanTerms};
 use crate::model::catalog::servers::Placement;
 use crate::model::ids::PlanId;
-use crate::model::{Path, Time};
+use crate::model::{Json, Path, Time};
 use crate::sql;
 use crate::store::{Conn, Result, Tx};
 
@@ -83,9 +82,9 @@ pub async fn find_version(conn: &mut Conn, id: PlanId, number: i64) -> Result<Op
 }
 
 /// A plan that can be bought, and where its services are placed.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone, crate::model::rows::Record)]
 pub struct Offer {
-    #[sqlx(flatten)]
+    #[record(flatten)]
     pub plan: Plan,
     pub placement: Json<Vec<Placement>>,
     /// Whether nothing new may be placed on one of the servers now.

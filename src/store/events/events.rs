@@ -1,9 +1,8 @@
 use serde::Serialize;
-use sqlx::types::Json;
 
 use crate::model::events::events::{Event, EventBody, EventType};
 use crate::model::ids::{AccountId, EventId};
-use crate::model::{Path, Time};
+use crate::model::{Json, Path, Time};
 use crate::sql;
 use crate::store::{Conn, Result, Tx};
 

@@ -1,12 +1,11 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use sqlx::types::Json;
 
 use crate::model::events::events::EventType;
 use crate::model::events::webhooks::{Attempt, Delivery, DeliveryStatus, WebhookEndpoint};
 use crate::model::ids::{AccountId, DeliveryId, EventId, WebhookEndpointId};
-use crate::model::{Path, Time};
+use crate::model::{Json, Path, Time};
 use crate::sql;
 use crate::store::{Conn, Result, Tx};
 

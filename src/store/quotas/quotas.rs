@@ -1,9 +1,8 @@
 use serde::Serialize;
-use sqlx::types::Json;
 
 use crate::model::ids::AccountId;
 use crate::model::quotas::{Mode, Quota, QuotaKey};
-use crate::model::{Path, Time};
+use crate::model::{Json, Path, Time};
 use crate::sql;
 use crate::store::{Conn, Result, Tx};
 

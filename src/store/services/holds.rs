@@ -1,8 +1,7 @@
-use sqlx::types::Json;
 
 use crate::model::ids::{AccountId, HoldId};
 use crate::model::services::holds::{Effect, Hold, HoldStatus, ReasonClass};
-use crate::model::{Path, Time};
+use crate::model::{Json, Path, Time};
 use crate::sql;
 use crate::store::{Conn, Result, Tx};
 

@@ -1,9 +1,8 @@
-use sqlx::types::Json;
 
 use crate::model::ids::OperationId;
 use crate::model::quotas::Taken;
 use crate::model::services::operations::{Operation, OperationError, OperationStatus, Outcome, Step, Task};
-use crate::model::{Path, Time};
+use crate::model::{Json, Path, Time};
 use crate::sql;
 use crate::store::{Conn, Result, Tx};
 

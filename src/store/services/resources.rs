@@ -1,10 +1,9 @@
 use serde_json::{Map, Value};
-use sqlx::types::Json;
 
 use crate::model::ids::{AccountId, ResourceId, ServiceId};
 use crate::model::services::resources::{Resource, ResourceLifecycle};
 use crate::model::services::specs::{ResourceSpec, ResourceType};
-use crate::model::{Path, Time};
+use crate::model::{Json, Path, Time};
 use crate::sql;
 use crate::store::{Conn, Result, Tx};
 

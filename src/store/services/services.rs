@@ -1,10 +1,9 @@
 use serde_json::{Map, Value};
-use sqlx::types::Json;
 
 use crate::model::ids::{ServiceId, SubscriptionId};
 use crate::model::services::Access;
 use crate::model::services::services::{Lifecycle, Service};
-use crate::model::{Path, Time};
+use crate::model::{Json, Path, Time};
 use crate::sql;
 use crate::store::{Conn, Result, Tx};
 
