@@ -22,6 +22,12 @@ use crate::model::rows::{Places, Record, Row};
 
 /// Statements that a connection keeps prepared.
 const PREPARED: usize = 512;
+/// Set for every connection: pages kept in its memory, so many KiB at most, and tables of a statement's own.
+const EACH: &str = "PRAGMA temp_store = memory; PRAGMA cache_size = -32768";
+/// Set for the writer: `FULL` syncs the log at every commit. A checkpoint copies so many pages of 4 KiB of
+/// it to the file; the more of them, the more often a page that changes often is copied once for all.
+const WRITER: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+     PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864";
 /// How long a connection waits for a lock of the file's.
 const BUSY: Duration = Duration::from_secs(5);
 /// How long a reader waits for a connection.
@@ -31,8 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub fn open_writer(file: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let conn = open(file, flags)?;
-    conn.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
-        .map_err(told)?;
+    conn.execute_batch(WRITER).map_err(told)?;
     Ok(conn)
 }
 
@@ -40,7 +45,7 @@ fn open(file: &Path, flags: OpenFlags) -> Result<Connection> {
     let conn = Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(told)?;
     conn.set_prepared_statement_cache_capacity(PREPARED);
     conn.busy_timeout(BUSY).map_err(told)?;
-    conn.execute_batch("PRAGMA temp_store = memory").map_err(told)?;
+    conn.execute_batch(EACH).map_err(told)?;
     Ok(conn)
 }
 
@@ -137,7 +142,8 @@ fn prepared<'c>(conn: &'c Connection, sql: &str, values: &[Value]) -> Result<Cac
     let mut statement = conn.prepare_cached(sql).map_err(told)?;
     // To SQLite `$2` is a name like any other, numbered as it comes up in the text.
     for at in 1..=statement.parameter_count() {
-        let number = statement.parameter_name(at).and_then(|name| name.strip_prefix('$')?.parse::<usize>().ok());
+        let number =
+            statement.parameter_name(at).and_then(|name| name.strip_prefix('$')?.parse::<usize>().ok());
         let value = number.and_then(|number| values.get(number.checked_sub(1)?));
         let value = value.ok_or_else(|| Error::Protocol(format!("parameter {at} has no value")))?;
         statement.raw_bind_parameter(at, value).map_err(told)?;

@@ -2,7 +2,6 @@
 //! PostgreSQL's declaration as without it.
 
 use tenantry::domain::services::holds::On;
-use tenantry::model::{Json, Path};
 use tenantry::model::accounts::accounts::{Account, AccountType};
 use tenantry::model::accounts::keys::{Key, KeyStatus};
 use tenantry::model::catalog::plans::Plan;
@@ -15,6 +14,7 @@ use tenantry::model::services::holds::Hold;
 use tenantry::model::services::operations::Operation;
 use tenantry::model::services::resources::Resource;
 use tenantry::model::services::services::Service;
+use tenantry::model::{Json, Path};
 use tenantry::store::accounts::{accounts, keys};
 use tenantry::store::catalog::{plans, servers};
 use tenantry::store::commerce::{orders, subscriptions};

@@ -5,13 +5,17 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 
 use actix_web::error::{ErrorInternalServerError, ErrorNotFound};
-use actix_web::{App, HttpResponse, HttpServer, Result, get, web};
+use actix_web::{App, HttpResponse, HttpServer, get, web};
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgTypeInfo, PgValueRef};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteTypeInfo, SqliteValueRef,
+};
 use sqlx::types::Json;
-use tenantry::model::Time;
+use sqlx::{Decode, Postgres, Sqlite, Type};
+use tenantry::model;
 
 #[derive(Args)]
 pub struct Settings {
@@ -29,6 +33,38 @@ const CONNECTIONS: u32 = 16;
 enum Pool {
     Sqlite(SqlitePool),
     Postgres(PgPool),
+}
+
+/// The product's time, as sqlx reads it from either engine.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Time(model::Time);
+
+impl Type<Sqlite> for Time {
+    fn type_info() -> SqliteTypeInfo {
+        <str as Type<Sqlite>>::type_info()
+    }
+    fn compatible(_: &SqliteTypeInfo) -> bool {
+        true
+    }
+}
+
+impl<'r> Decode<'r, Sqlite> for Time {
+    fn decode(value: SqliteValueRef<'r>) -> Result<Self, BoxDynError> {
+        Ok(Self(<&str as Decode<Sqlite>>::decode(value)?.parse()?))
+    }
+}
+
+impl Type<Postgres> for Time {
+    fn type_info() -> PgTypeInfo {
+        <model::Time as Type<Postgres>>::type_info()
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for Time {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        <model::Time as Decode<Postgres>>::decode(value).map(Self)
+    }
 }
 
 /// The members that the product shows of an account.
@@ -79,7 +115,7 @@ const ONE: &str = concat!(columns!(), "WHERE id = $1");
 const PAGE: &str = concat!(columns!(), "WHERE (path, id) > ($1, '') ORDER BY path, id LIMIT 50");
 
 #[get("/accounts/{id}")]
-async fn account(pool: web::Data<Pool>, id: web::Path<String>) -> Result<HttpResponse> {
+async fn account(pool: web::Data<Pool>, id: web::Path<String>) -> actix_web::Result<HttpResponse> {
     let id = id.into_inner();
     let found: Option<Account> = match pool.get_ref() {
         Pool::Sqlite(pool) => sqlx::query_as(ONE).bind(id).fetch_optional(pool).await,
@@ -90,7 +126,7 @@ async fn account(pool: web::Data<Pool>, id: web::Path<String>) -> Result<HttpRes
 }
 
 #[get("/accounts")]
-async fn accounts(pool: web::Data<Pool>, after: web::Query<After>) -> Result<HttpResponse> {
+async fn accounts(pool: web::Data<Pool>, after: web::Query<After>) -> actix_web::Result<HttpResponse> {
     let path = after.into_inner().path;
     let data: Vec<Account> = match pool.get_ref() {
         Pool::Sqlite(pool) => sqlx::query_as(PAGE).bind(path).fetch_all(pool).await,

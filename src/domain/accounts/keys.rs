@@ -1,6 +1,5 @@
 //! Handing out credentials and taking them back.
 
-
 use crate::domain::{Error, Object, Result, Work};
 use crate::model::accounts::accounts::Account;
 use crate::model::accounts::keys::{Key, KeyStatus, KeyView};

@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-
 use crate::domain::accounts::accounts::{check_version, open};
 use crate::domain::{Error, Fault, Object, Result, Work};
-use crate::model::{Actor, Json};
 use crate::model::catalog::plans::{Plan, PlanStatus, PlanTerms};
 use crate::model::events::events::EventType;
 use crate::model::ids::PlanId;
+use crate::model::{Actor, Json};
 use crate::store;
 
 /// A new plan as it was asked for.

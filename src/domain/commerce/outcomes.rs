@@ -1,9 +1,8 @@
 //! What the end of the work means for an order, its subscriptions and what is in them.
 
-
 use super::orders::dismantle;
-use crate::model::Json;
 use crate::domain::{Error, Object, Result, Work};
+use crate::model::Json;
 use crate::model::commerce::orders::{ItemStatus, Order, OrderStatus, OrderView};
 use crate::model::commerce::subscriptions::{SubscriptionStatus, SubscriptionView};
 use crate::model::events::events::EventType;

@@ -4,10 +4,10 @@ use serde_json::json;
 
 use crate::domain::accounts::accounts::{check_version, open};
 use crate::domain::{Error, Object, Result, Work};
-use crate::model::{Actor, Json};
 use crate::model::events::events::EventType;
 use crate::model::events::webhooks::{Delivery, EndpointStatus, WebhookEndpoint, WebhookEndpointView};
 use crate::model::ids::{DeliveryId, WebhookEndpointId};
+use crate::model::{Actor, Json};
 use crate::store;
 
 /// A new endpoint as it was asked for; its secret is sealed, its address was checked at the edge.

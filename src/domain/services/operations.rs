@@ -1,10 +1,8 @@
 //! The work behind a 202: queuing it, and moving it by hand.
 
-
 use super::outcomes;
 use crate::domain::commerce::orders;
 use crate::domain::{Error, Object, Result, Work, quotas};
-use crate::model::{Json, Path};
 use crate::model::Time;
 use crate::model::events::events::EventType;
 use crate::model::ids::{AccountId, OperationId, OrderId, ResourceId, ServiceId};
@@ -13,6 +11,7 @@ use crate::model::services::operations::{
     Lane, Operation, OperationKind, OperationStatus, OperationView, Step, StepStatus, Task,
 };
 use crate::model::services::resources::ResourceLifecycle;
+use crate::model::{Json, Path};
 use crate::store;
 
 /// Work to be queued.

@@ -7,7 +7,6 @@ use serde_json::Map;
 use super::operations::{self, NewOperation};
 use crate::domain::accounts::accounts::{Made, check_version};
 use crate::domain::{Error, Result, Work, quotas};
-use crate::model::{Actor, Json};
 use crate::model::ids::{ResourceId, ServiceId};
 use crate::model::quotas::QuotaKey;
 use crate::model::services::holds::Effect;
@@ -15,6 +14,7 @@ use crate::model::services::operations::{Action, Lane, OperationKind, Step, Task
 use crate::model::services::resources::{Resource, ResourceLifecycle};
 use crate::model::services::services::{Lifecycle, Service};
 use crate::model::services::specs::{ResourceSpec, ResourceType};
+use crate::model::{Actor, Json};
 use crate::store;
 
 /// A new resource as it was asked for; its password was hashed at the edge.

@@ -1,4 +1,3 @@
-
 use crate::model::catalog::plans::{Plan, PlanStatus, PlanTerms};
 use crate::model::catalog::servers::Placement;
 use crate::model::ids::PlanId;

@@ -1,4 +1,3 @@
-
 use crate::model::ids::{AccountId, HoldId};
 use crate::model::services::holds::{Effect, Hold, HoldStatus, ReasonClass};
 use crate::model::{Json, Path, Time};

@@ -1,4 +1,3 @@
-
 use crate::model::ids::OperationId;
 use crate::model::quotas::Taken;
 use crate::model::services::operations::{Operation, OperationError, OperationStatus, Outcome, Step, Task};
