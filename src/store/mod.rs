@@ -42,14 +42,22 @@ macro_rules! upwards {
     };
 }
 
+/// The weight of the strongest of some holds `h`.
+macro_rules! weight {
+    () => {
+        "CAST(MAX(CASE h.effect WHEN 'suspend' THEN 3 WHEN 'degrade' THEN 2 ELSE 0 END) AS BIGINT)"
+    };
+}
+
 /// The weight of the strongest hold in force on an account's path, on all above it, and on the identifiers
 /// given. They stand as rows: on PostgreSQL row-level security lets plain columns search an index ahead of
 /// it, but not `substr`, so that in a list they would have every hold read.
 macro_rules! held {
     ($path:literal $(, $id:literal)*) => {
         concat!(
-            "(SELECT CAST(MAX(CASE h.effect WHEN 'suspend' THEN 3 WHEN 'degrade' THEN 2 ELSE 0 END) AS BIGINT)
-              FROM holds h WHERE h.status = 'active' AND h.target IN (VALUES (",
+            "(SELECT ",
+            weight!(),
+            " FROM holds h WHERE h.status = 'active' AND h.target IN (VALUES (",
             $($id, "), (",)* upwards!($path, "), ("), ")))"
         )
     };
