@@ -12,6 +12,7 @@ mod copies;
 mod crash;
 mod disk;
 mod group;
+mod indexes;
 mod migrations;
 mod paging;
 mod program;

@@ -85,10 +85,25 @@ pub async fn find_by_external_id(
 
 /// A page of the subtree's accounts in the order of (path, id), after the one named.
 pub async fn page(conn: &mut Conn, after: Option<&(Path, AccountId)>, limit: i64) -> Result<Vec<Account>> {
+    // In the order of paths, whatever holds one of the page's accounts stands between the first and the last of
+    // them or above the first: so it is looked for once, not for each account.
     conn.query(sql!(
-        "SELECT " columns!() ", " held!("a.path") " AS held FROM accounts a
-         WHERE (a.path, a.id) > ($1, $2) AND a.path < $3
-         ORDER BY a.path, a.id LIMIT $4"
+        "WITH page AS MATERIALIZED (
+             SELECT " columns!() " FROM accounts a
+             WHERE (a.path, a.id) > ($1, $2) AND a.path < $3 ORDER BY a.path, a.id LIMIT $4
+         ), ends AS MATERIALIZED (
+             SELECT MIN(path) AS first, MAX(path) AS last FROM page
+         ), above AS MATERIALIZED (
+             SELECT " upwards!("first", " AS target FROM ends UNION SELECT ") " AS target FROM ends
+         ), holding AS MATERIALIZED (
+             SELECT h.target, h.effect FROM holds h WHERE h.status = 'active'
+               AND h.target > (SELECT first FROM ends) AND h.target <= (SELECT last FROM ends)
+             UNION ALL
+             SELECT h.target, h.effect FROM holds h WHERE h.status = 'active' AND h.target IN (SELECT target FROM above)
+         )
+         SELECT a.*, CASE WHEN EXISTS (SELECT 1 FROM holding) THEN (
+             SELECT " weight!() " FROM holding h WHERE substr(a.path, 1, length(h.target)) = h.target) END AS held
+         FROM page a ORDER BY a.path, a.id"
     ))
     .after(after)
     .bind(limit)

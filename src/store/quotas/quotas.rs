@@ -56,8 +56,11 @@ pub async fn shift(tx: &mut Tx, shifts: &[Shift], now: Time) -> Result<Vec<Quota
 pub async fn of_holders(conn: &mut Conn, holders: &[String], keys: &[QuotaKey]) -> Result<Vec<Quota>> {
     conn.query(sql!(
         "SELECT " columns!() " FROM quotas q
-         WHERE q.holder IN (SELECT value FROM " sqlite("json_each($1)") pg("jsonb_array_elements_text($1)") ")
-           AND q.key IN (SELECT value FROM " sqlite("json_each($2)") pg("jsonb_array_elements_text($2)") ")"
+         WHERE q.holder "
+        sqlite("IN (SELECT value FROM json_each($1))")
+        pg("= ANY (ARRAY(SELECT value FROM jsonb_array_elements_text($1)))") " AND q.key "
+        sqlite("IN (SELECT value FROM json_each($2))")
+        pg("= ANY (ARRAY(SELECT value FROM jsonb_array_elements_text($2)))")
     ))
     .bind(Json(holders))
     .bind(Json(keys))

@@ -72,8 +72,9 @@ pub async fn find_equal(
 pub async fn in_force(conn: &mut Conn, targets: &[String]) -> Result<Vec<Hold>> {
     conn.query(sql!(
         "SELECT " columns!() " FROM holds h
-         WHERE h.status = 'active' AND h.target IN (SELECT value FROM "
-        sqlite("json_each($1)") pg("jsonb_array_elements_text($1)") ") ORDER BY h.id"
+         WHERE h.status = 'active' AND h.target "
+        sqlite("IN (SELECT value FROM json_each($1))")
+        pg("= ANY (ARRAY(SELECT value FROM jsonb_array_elements_text($1)))") " ORDER BY h.id"
     ))
     .bind(Json(targets))
     .all()

@@ -1,0 +1,191 @@
+//! What PostgreSQL makes of the statements behind row-level security: each finds its rows by an index. In a small
+//! database nobody would notice that one does not.
+
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, PgPool};
+use tenantry::domain::services::holds::On;
+use tenantry::model::ids::{AccountId, KeyId};
+use tenantry::store::replies::Slot;
+use tenantry::store::{accounts, audit, catalog, commerce, events, replies, services};
+
+use super::common::world::domain;
+use super::common::{Recording, World};
+use super::*;
+
+/// Does once what callers do most, all of it on the one connection of the world's database.
+async fn everyday(world: &World, name: &str, sequence: i64) {
+    let (tenant, operator) = (&world.tenant, &world.operator);
+    let order = world.order(tenant, vec![domain(name)]).await;
+    let service = order.items[0].service_ids[0];
+    let subscription = order.items[0].subscription_id;
+    let now = world.clock.now();
+
+    let mut tx = world.db.write(Subtree::of(&operator.path)).await.unwrap();
+    let slot = Slot { principal_id: operator.id, subject_id: operator.id, path: &operator.path, key: name };
+    assert_eq!(replies::begin(&mut tx, &slot, "request", now).await.unwrap(), None);
+    let reply = replies::find(&mut tx, &slot).await.unwrap().unwrap();
+    replies::finish(&mut tx, &slot, &reply).await.unwrap();
+    let line = audit::Line {
+        account_id: operator.id,
+        sequence,
+        path: operator.path.clone(),
+        principal_id: operator.id,
+        key_id: KeyId::new(),
+        action: "place_order".into(),
+        resource: None,
+        request_id: "request".into(),
+        address: None,
+        outcome: "done".into(),
+        detail: Default::default(),
+        occurred_at: now,
+    };
+    audit::append(&mut tx, &line).await.unwrap();
+    catalog::plans::offered(&mut tx, &tenant.path, "mail").await.unwrap().unwrap();
+    tx.commit().await.unwrap();
+
+    let mut conn = world.db.read(Subtree::of(&operator.path)).await.unwrap();
+    accounts::accounts::find(&mut conn, tenant.id).await.unwrap().unwrap();
+    accounts::accounts::children(&mut conn, operator.id, None, 50).await.unwrap();
+    accounts::accounts::find_by_external_id(&mut conn, operator.id, "none").await.unwrap();
+    accounts::keys::credential(&mut conn, KeyId::new()).await.unwrap();
+    commerce::orders::find(&mut conn, order.id).await.unwrap().unwrap();
+    commerce::subscriptions::find(&mut conn, subscription).await.unwrap().unwrap();
+    services::services::find(&mut conn, service).await.unwrap().unwrap();
+    services::services::of_subscription(&mut conn, subscription).await.unwrap();
+    services::holds::in_force(&mut conn, &[tenant.path.to_string()]).await.unwrap();
+    services::operations::find(&mut conn, order.operation_id.unwrap()).await.unwrap().unwrap();
+    // A cursor, so that a page has where to begin.
+    let after = Some((operator.path.clone(), operator.id));
+    accounts::accounts::page(&mut conn, after.as_ref(), 50).await.unwrap();
+    commerce::orders::page(&mut conn, None, 50).await.unwrap();
+    commerce::subscriptions::page(&mut conn, None, 50).await.unwrap();
+    services::services::page(&mut conn, None, 50).await.unwrap();
+    events::events::after(&mut conn, 0, "", 50).await.unwrap();
+    audit::after(&mut conn, AccountId::new(), 0, 50).await.unwrap();
+}
+
+/// Each table's row, whatever it is, three thousand times more, in accounts of their own.
+const MULTIPLIED: &[(&str, &str)] = &[
+    ("accounts", "'id', 'acc_' || lpad(n::text, 26, '0'), 'path', path || lpad(n::text, 12, '0') || '/'"),
+    ("account_counters", "'account_id', 'acc_' || lpad(n::text, 26, '0')"),
+    ("servers", "'id', 'srv_' || lpad(n::text, 26, '0')"),
+    ("virtual_servers", "'id', 'vsv_' || lpad(n::text, 26, '0')"),
+    (
+        "plans",
+        "'id', 'pln_' || lpad(n::text, 26, '0'), 'code', n::text, 'account_id', 'acc_' || lpad(n::text, 26, '0')",
+    ),
+    ("plan_versions", "'plan_id', 'pln_' || lpad(n::text, 26, '0')"),
+    ("orders", "'id', 'ord_' || lpad(n::text, 26, '0')"),
+    ("subscriptions", "'id', 'sub_' || lpad(n::text, 26, '0')"),
+    (
+        "services",
+        "'id', 'svc_' || lpad(n::text, 26, '0'), 'subscription_id', 'sub_' || lpad(n::text, 26, '0')",
+    ),
+    (
+        "resources",
+        "'id', 'res_' || lpad(n::text, 26, '0'), 'service_id', 'svc_' || lpad(n::text, 26, '0'), 'name', n::text",
+    ),
+    ("operations", "'id', 'opn_' || lpad(n::text, 26, '0'), 'lock', n::text"),
+    (
+        "events",
+        "'id', 'evt_' || lpad(n::text, 26, '0'), 'account_id', 'acc_' || lpad(n::text, 26, '0'), 'position', n",
+    ),
+    ("quotas", "'holder', 'sub_' || lpad(n::text, 26, '0')"),
+    (
+        "holds",
+        "'id', 'hld_' || lpad(n::text, 26, '0'), 'target_id', 'acc_' || lpad(n::text, 26, '0'), 'status', 'active', 'target', path || lpad(n::text, 12, '0') || '/'",
+    ),
+    ("audit", "'account_id', 'acc_' || lpad(n::text, 26, '0')"),
+    ("replies", "'key', n::text"),
+];
+
+/// Fills the tables as their owner, so that reading one whole is never the cheapest.
+async fn multiply(fresh: &Fresh) {
+    let within = fresh.url.split_once("options=").unwrap().1;
+    let url = format!("{}?options={within}", super::common::database::owner_url());
+    let owner = PgPool::connect(&url).await.unwrap();
+    let mut tx = owner.begin().await.unwrap();
+    sqlx::raw_sql("SELECT set_config('app.subtree', '/', true)").execute(&mut *tx).await.unwrap();
+    for (table, changed) in MULTIPLIED {
+        let statement = format!(
+            "INSERT INTO {table} SELECT (jsonb_populate_record(NULL::{table}, to_jsonb(one) || jsonb_build_object({changed}))).*
+             FROM (SELECT * FROM {table} ORDER BY path DESC LIMIT 1) AS one, generate_series(1, 3000) AS n"
+        );
+        let added = sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *tx).await;
+        assert_eq!(added.unwrap_or_else(|error| panic!("{table}: {error}")).rows_affected(), 3000, "{table}");
+    }
+    let keys = "INSERT INTO api_keys (id, account_id, path, environment, name, secret_hash, scopes, hold_classes, status,
+             created_by, created_at, version)
+         SELECT 'key' || substr(id, 4), id, path, environment, 'key', '', '[]', '[]', 'active', id, created_at, 1 FROM accounts";
+    sqlx::raw_sql(keys).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    sqlx::raw_sql("ANALYZE").execute(&owner).await.unwrap();
+    owner.close().await;
+}
+
+/// The statements that the pool's connection has prepared, each with the plan that PostgreSQL keeps for all values.
+async fn plans(pool: &PgPool) -> Vec<(String, Value)> {
+    let prepared =
+        "SELECT name, statement, COALESCE(array_length(parameter_types, 1), 0) FROM pg_prepared_statements
+         WHERE statement ~ '^(SELECT|WITH|INSERT|UPDATE|DELETE)' AND statement !~ 'pg_prepared_statements'";
+    let prepared: Vec<(String, String, i32)> = sqlx::query_as(prepared).fetch_all(pool).await.unwrap();
+    let mut plans = Vec::new();
+    for (name, statement, parameters) in prepared {
+        let values = match parameters {
+            0 => String::new(),
+            n => format!("({})", vec!["NULL"; usize::try_from(n).unwrap()].join(", ")),
+        };
+        let explain = format!("EXPLAIN (FORMAT JSON) EXECUTE \"{name}\" {values}");
+        let plan = sqlx::query_scalar(AssertSqlSafe(explain)).fetch_one(pool).await.unwrap();
+        plans.push((statement, plan));
+    }
+    plans
+}
+
+/// The tables that a plan reads from end to end.
+fn read_whole(plan: &Value, found: &mut Vec<String>) {
+    match plan {
+        Value::Array(parts) => parts.iter().for_each(|part| read_whole(part, found)),
+        Value::Object(node) => {
+            let kind = node.get("Node Type").and_then(Value::as_str).unwrap_or_default();
+            let whole = kind == "Seq Scan" || kind.contains("Index") && !node.contains_key("Index Cond");
+            if whole {
+                let of = node.get("Relation Name").or(node.get("Index Name"));
+                found.push(of.and_then(Value::as_str).unwrap_or(kind).to_owned());
+            }
+            node.values().for_each(|part| read_whole(part, found));
+        }
+        _ => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everyday_statements_find_their_rows_by_an_index_behind_row_level_security() {
+    let fresh = Fresh::postgres().await;
+    let mut world = World::new(&fresh.db, &Recording::default()).await;
+    everyday(&world, "first.example", 1_000).await;
+    world.suspend(&world.reseller, On::Account(world.tenant.id)).await;
+    world.resume(&world.reseller, On::Account(world.tenant.id)).await;
+    multiply(&fresh).await;
+    let db = Db::connect(&fresh.url, 1).await.unwrap();
+    let Db::Postgres { pool, .. } = &db else { unreachable!() };
+    // How many rows a list in JSON has, PostgreSQL guesses, and the more it guesses the sooner it reads a table whole.
+    for setting in ["plan_cache_mode = force_generic_plan", "enable_seqscan = off"] {
+        sqlx::raw_sql(AssertSqlSafe(format!("SET {setting}"))).execute(pool).await.unwrap();
+    }
+    world.db = db.clone();
+    everyday(&world, "second.example", 1_001).await;
+    let plans = plans(pool).await;
+    assert!(plans.len() >= 30, "{} statements", plans.len());
+    let mut whole = Vec::new();
+    for (statement, plan) in &plans {
+        let mut found = Vec::new();
+        read_whole(plan, &mut found);
+        if !found.is_empty() {
+            whole.push(format!("{found:?} by {statement}\n{plan}"));
+        }
+    }
+    assert!(whole.is_empty(), "read whole: {}", whole.join("\n\n"));
+    db.close().await;
+    fresh.remove().await;
+}
