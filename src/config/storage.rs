@@ -43,7 +43,7 @@ impl Default for DatabaseConfig {
         Self {
             url: SecretString::default(),
             migrate_url: SecretString::default(),
-            max_connections: 16,
+            max_connections: 8,
             auto_migrate: None,
         }
     }

@@ -11,6 +11,7 @@ use crate::model::ids::{AccountId, EventId};
 use crate::model::{Actor, Path, Time};
 use crate::store;
 use crate::store::Tx;
+use crate::store::accounts::accounts::Count;
 use crate::store::audit::Line;
 use crate::store::events::events::NewEvent;
 use crate::store::quotas::quotas::Shift;
@@ -83,11 +84,18 @@ impl Work {
         if let Some(line) = &audit {
             counts.entry(line.account_id).or_default().1 += 1;
         }
-        let mut last = BTreeMap::new();
-        for (account, (events, lines)) in counts {
-            let counted = store::accounts::accounts::count(&mut self.tx, account, events, lines).await?;
-            last.insert(account, (counted.0 - events, counted.1));
-        }
+        let more: Vec<_> = counts
+            .iter()
+            .map(|(account_id, (events, audit))| Count {
+                account_id: *account_id,
+                events: *events,
+                audit: *audit,
+            })
+            .collect();
+        let counted = store::accounts::accounts::count(&mut self.tx, &more).await?;
+        let ahead =
+            |count: Count| (count.account_id, (count.events - counts[&count.account_id].0, count.audit));
+        let mut last: BTreeMap<_, _> = counted.into_iter().map(ahead).collect();
         for event in &mut self.events {
             // Identifiers sort as they are made: of one transaction's events, the feed keeps their order.
             event.id = EventId::new();

@@ -27,7 +27,7 @@ pub struct Line {
 }
 
 pub async fn append(tx: &mut Tx, line: &Line) -> Result<()> {
-    tx.query(
+    tx.later(
         "INSERT INTO audit (account_id, sequence, path, principal_id, key_id, action, resource, request_id,
              address, outcome, detail, occurred_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
@@ -44,9 +44,8 @@ pub async fn append(tx: &mut Tx, line: &Line) -> Result<()> {
     .bind(&line.outcome)
     .bind(&line.detail)
     .bind(line.occurred_at)
-    .execute()
-    .await?;
-    Ok(())
+    .send()
+    .await
 }
 
 /// An account's lines after a number, in order.

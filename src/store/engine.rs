@@ -15,16 +15,16 @@ use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use rusqlite::ToSql;
 use rusqlite::types::{ToSqlOutput, Value as SqliteValue};
 use sqlx::error::BoxDynError;
-use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgArguments, PgConnectOptions};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{Arguments, AssertSqlSafe, Encode, PgConnection, PgPool, Postgres, Transaction, Type};
+use sqlx::{Arguments, Encode, Postgres, Type};
 
+use super::batch::{Pending, Texts};
+use super::postgres::{self, Lent, Pool};
 use super::sqlite::{self, Reader, Readers};
 use super::writer::{Limits, Unit, Writer};
 use crate::model::rows::{Places, Record, Row};
@@ -90,8 +90,9 @@ pub enum Db {
         writer: Writer,
     },
     Postgres {
-        pool: PgPool,
+        pool: Pool,
         gated: Gated,
+        texts: Texts,
     },
 }
 
@@ -105,20 +106,19 @@ impl Db {
         let options = PgConnectOptions::from_str(url)?
             .application_name("tenantry")
             .statement_cache_capacity(512)
-            // The ROLLBACK before each BEGIN mostly finds nothing to roll back; no need to be warned of it.
             .options([
                 ("client_min_messages", "error"),
+                // Every statement has an index to go by, whatever the planner guesses of JSON, and is too
+                // short to be worth compiling or planning anew.
+                ("enable_seqscan", "off"),
+                ("jit", "off"),
+                ("plan_cache_mode", "force_generic_plan"),
                 ("statement_timeout", "15s"),
                 ("lock_timeout", "3s"),
                 ("idle_in_transaction_session_timeout", "20s"),
             ]);
-        let pool = PgPoolOptions::new()
-            .max_connections(max_connections)
-            .acquire_timeout(Duration::from_secs(5))
-            .test_before_acquire(false)
-            .connect_with(options)
-            .await?;
-        Ok(Db::Postgres { pool, gated: Gated::default() })
+        let pool = postgres::open(options, max_connections).await?;
+        Ok(Db::Postgres { pool, gated: Gated::default(), texts: Texts::default() })
     }
 
     /// Opens a SQLite database; it is made when it is missing.
@@ -131,23 +131,23 @@ impl Db {
     pub async fn read(&self, subtree: Subtree) -> Result<Conn> {
         let kind = match self {
             Db::Sqlite { readers, .. } => Kind::Sqlite(readers.acquire().await?),
-            Db::Postgres { pool, gated } => Kind::Postgres(pool.acquire().await?, gated.clone()),
+            Db::Postgres { pool, gated, .. } => Kind::Postgres(postgres::lend(pool).await?, gated.clone()),
         };
         Ok(Conn { kind, subtree })
     }
 
     /// A unit of work in the subtree; dropped without [`Tx::commit`] it leaves nothing behind.
     ///
-    /// Run it in a task that is never cancelled: sqlx gives a connection whose `begin` was cut off back to
-    /// the pool inside an open transaction. The ROLLBACK ahead of each BEGIN is the net below that.
+    /// Run it in a task that is never cancelled: a unit that is cut off takes its connection with it.
     pub async fn write(&self, subtree: Subtree) -> Result<Tx> {
         let kind = match self {
             Db::Sqlite { writer, .. } => Kind::SqliteUnit(writer.unit().await?),
-            Db::Postgres { pool, .. } => {
+            Db::Postgres { pool, texts, .. } => {
                 // A subtree's text is made of `/`, a-z and 0-9 alone; see `model::Path`.
-                let begin =
-                    format!("ROLLBACK; BEGIN; SELECT set_config('app.subtree', '{}', true)", subtree.from());
-                Kind::PostgresTx(pool.begin_with(AssertSqlSafe(begin)).await?)
+                let begin = format!("BEGIN; SET LOCAL app.subtree = '{}'", subtree.from());
+                let mut conn = postgres::lend(pool).await?;
+                conn.begin(begin).await?;
+                Kind::PostgresTx(conn, Pending::default(), texts.clone())
             }
         };
         Ok(Tx(Conn { kind, subtree }))
@@ -157,7 +157,7 @@ impl Db {
     pub async fn close(&self) {
         match self {
             Db::Sqlite { readers, .. } => readers.close().await,
-            Db::Postgres { pool, .. } => pool.close().await,
+            Db::Postgres { pool, .. } => pool.close(),
         }
     }
 }
@@ -187,8 +187,8 @@ impl Gated {
 enum Kind {
     Sqlite(Reader),
     SqliteUnit(Unit),
-    Postgres(PoolConnection<Postgres>, Gated),
-    PostgresTx(Transaction<'static, Postgres>),
+    Postgres(Lent, Gated),
+    PostgresTx(Lent, Pending, Texts),
 }
 
 /// A connection that may see one subtree.
@@ -212,11 +212,26 @@ impl Tx {
         self.end(false).await
     }
 
+    /// A statement whose result nobody awaits; [`Query::send`] has it run. On PostgreSQL it goes together
+    /// with the next statement, so those that follow in one message must not look at what it writes, nor
+    /// write the same rows; all others see it.
+    pub fn later(&mut self, sql: impl Into<Sql>) -> Query<'_> {
+        self.0.statement(sql.into(), true)
+    }
+
+    /// A statement that is awaited and goes in one message with those sent [`Tx::later`] before it.
+    pub fn joined(&mut self, sql: impl Into<Sql>) -> Query<'_> {
+        self.0.statement(sql.into(), true)
+    }
+
     async fn end(self, keep: bool) -> Result<()> {
         match self.0.kind {
             Kind::SqliteUnit(unit) => unit.end(keep).await,
-            Kind::PostgresTx(tx) if keep => tx.commit().await,
-            Kind::PostgresTx(tx) => tx.rollback().await,
+            Kind::PostgresTx(mut conn, mut pending, texts) if keep => {
+                pending.flush(&texts, &mut conn).await?;
+                conn.end("COMMIT").await
+            }
+            Kind::PostgresTx(mut conn, ..) => conn.end("ROLLBACK").await,
             Kind::Sqlite(_) | Kind::Postgres(..) => unreachable!("a Tx always holds a transaction"),
         }
     }
@@ -243,20 +258,38 @@ impl Conn {
 
     /// A statement, to be given its values and run.
     pub fn query(&mut self, sql: impl Into<Sql>) -> Query<'_> {
+        self.statement(sql.into(), false)
+    }
+
+    fn statement(&mut self, sql: Sql, joined: bool) -> Query<'_> {
         let target = match &mut self.kind {
-            Kind::Sqlite(c) => Target::Sqlite(c, Vec::new()),
+            Kind::Sqlite(conn) => Target::Sqlite(conn, Vec::new()),
             Kind::SqliteUnit(unit) => Target::Unit(unit, Vec::new()),
-            Kind::Postgres(c, gated) => Target::Postgres(c, PgArguments::default(), Some(gated)),
-            Kind::PostgresTx(c) => Target::Postgres(c, PgArguments::default(), None),
+            Kind::Postgres(conn, gated) => Target::Postgres(conn, PgArguments::default(), Ahead::Gate(gated)),
+            Kind::PostgresTx(conn, pending, texts) => match joined {
+                true => {
+                    pending.begin();
+                    Target::Joined(conn, pending, texts)
+                }
+                false => Target::Postgres(conn, PgArguments::default(), Ahead::Pending(pending, texts)),
+            },
         };
-        Query { sql: sql.into(), target, subtree: &self.subtree, bound: 0, unbindable: None }
+        Query { sql, target, subtree: &self.subtree, bound: 0, unbindable: None }
     }
 }
 
 enum Target<'c> {
     Sqlite(&'c mut Reader, Vec<SqliteValue>),
     Unit(&'c Unit, Vec<SqliteValue>),
-    Postgres(&'c mut PgConnection, PgArguments, Option<&'c Gated>),
+    Postgres(&'c mut Lent, PgArguments, Ahead<'c>),
+    /// Its values are bound behind those of the statements that it goes with.
+    Joined(&'c mut Lent, &'c mut Pending, &'c Texts),
+}
+
+/// What comes before a statement on PostgreSQL.
+enum Ahead<'c> {
+    Gate(&'c Gated),
+    Pending(&'c mut Pending, &'c Texts),
 }
 
 /// A statement being given its values; `$1`, `$2`… are numbered in the order of [`Query::bind`].
@@ -277,6 +310,10 @@ impl<'c> Query<'c> {
                 owned(&value).map(|value| values.push(value)).map_err(BoxDynError::from)
             }
             Target::Postgres(_, args, _) => args.add(value),
+            Target::Joined(_, pending, _) => {
+                pending.bound += 1;
+                pending.args.add(value)
+            }
         };
         if let Err(error) = added {
             self.unbindable.get_or_insert(error);
@@ -308,28 +345,22 @@ impl<'c> Query<'c> {
     }
 
     pub async fn optional<T: Record>(self) -> Result<Option<T>> {
-        let Query { sql, target, .. } = self.declared()?;
-        match target {
-            Target::Sqlite(conn, values) => Ok(sqlite::rows(conn, sql.sqlite, &values, 1)?.pop()),
-            Target::Unit(unit, values) => {
-                Ok(unit.run(|conn| sqlite::rows(conn, sql.sqlite, &values, 1))?.pop())
-            }
-            Target::Postgres(conn, args, _) => {
-                let row = sqlx::query_with(sql.postgres, args).fetch_optional(conn).await?;
+        match self.ready(true).await? {
+            Ready::Sqlite(conn, sql, values) => Ok(sqlite::rows(conn, sql, &values, 1)?.pop()),
+            Ready::Unit(unit, sql, values) => Ok(unit.run(|conn| sqlite::rows(conn, sql, &values, 1))?.pop()),
+            Ready::Postgres(conn, sql, args) => {
+                let row = conn.run(async |c| sqlx::query_with(sql, args).fetch_optional(c).await).await?;
                 row.map(|row| Places::of::<T>(Row::Postgres(&row)).read(Row::Postgres(&row))).transpose()
             }
         }
     }
 
     pub async fn all<T: Record>(self) -> Result<Vec<T>> {
-        let Query { sql, target, .. } = self.declared()?;
-        match target {
-            Target::Sqlite(conn, values) => sqlite::rows(conn, sql.sqlite, &values, usize::MAX),
-            Target::Unit(unit, values) => {
-                unit.run(|conn| sqlite::rows(conn, sql.sqlite, &values, usize::MAX))
-            }
-            Target::Postgres(conn, args, _) => {
-                let rows = sqlx::query_with(sql.postgres, args).fetch_all(conn).await?;
+        match self.ready(true).await? {
+            Ready::Sqlite(conn, sql, values) => sqlite::rows(conn, sql, &values, usize::MAX),
+            Ready::Unit(unit, sql, values) => unit.run(|conn| sqlite::rows(conn, sql, &values, usize::MAX)),
+            Ready::Postgres(conn, sql, args) => {
+                let rows = conn.run(async |c| sqlx::query_with(sql, args).fetch_all(c).await).await?;
                 let Some(first) = rows.first() else { return Ok(Vec::new()) };
                 let places = Places::of::<T>(Row::Postgres(first));
                 rows.iter().map(|row| places.read(Row::Postgres(row))).collect()
@@ -337,30 +368,62 @@ impl<'c> Query<'c> {
         }
     }
 
-    /// Runs the statement and says how many rows it changed.
+    /// Runs the statement and says how many rows it changed; not so of one that is [`Tx::joined`].
     pub async fn execute(self) -> Result<u64> {
-        let Query { sql, target, .. } = self.declared()?;
-        match target {
-            Target::Sqlite(conn, values) => sqlite::execute(conn, sql.sqlite, &values),
-            Target::Unit(unit, values) => unit.run(|conn| sqlite::execute(conn, sql.sqlite, &values)),
-            Target::Postgres(conn, args, _) => {
-                Ok(sqlx::query_with(sql.postgres, args).execute(conn).await?.rows_affected())
+        match self.ready(false).await? {
+            Ready::Sqlite(conn, sql, values) => sqlite::execute(conn, sql, &values),
+            Ready::Unit(unit, sql, values) => unit.run(|conn| sqlite::execute(conn, sql, &values)),
+            Ready::Postgres(conn, sql, args) => {
+                let done = conn.run(async |c| sqlx::query_with(sql, args).execute(c).await).await?;
+                Ok(done.rows_affected())
             }
         }
     }
 
-    /// The statement as it is to be run: a read on PostgreSQL behind the declaration of its subtree.
-    fn declared(mut self) -> Result<Self> {
-        if let Target::Postgres(_, _, Some(gated)) = &self.target {
-            self.sql.postgres = gated.text(self.sql.postgres, self.bound);
-            let subtree = self.subtree;
-            self = self.bind(subtree.from());
-        }
-        match self.unbindable.take() {
-            Some(error) => Err(sqlx::Error::Encode(error)),
-            None => Ok(self),
+    /// Has a statement run that was put together by [`Tx::later`]; at once on SQLite.
+    pub async fn send(self) -> Result<()> {
+        match self {
+            Query { target: Target::Joined(conn, pending, texts), sql, unbindable: None, .. } => {
+                match pending.keep(sql.postgres) {
+                    true => Ok(()),
+                    false => pending.flush(texts, conn).await,
+                }
+            }
+            other => other.execute().await.map(drop),
         }
     }
+
+    /// The statement as it is to be run, once what must come before it has; whether its rows are wanted.
+    async fn ready(self, rows: bool) -> Result<Ready<'c>> {
+        let Query { sql, target, subtree, bound, unbindable } = self;
+        if let Some(error) = unbindable {
+            return Err(sqlx::Error::Encode(error));
+        }
+        Ok(match target {
+            Target::Sqlite(conn, values) => Ready::Sqlite(conn, sql.sqlite, values),
+            Target::Unit(unit, values) => Ready::Unit(unit, sql.sqlite, values),
+            Target::Postgres(conn, mut args, Ahead::Gate(gated)) => {
+                args.add(subtree.from()).map_err(sqlx::Error::Encode)?;
+                Ready::Postgres(conn, gated.text(sql.postgres, bound), args)
+            }
+            Target::Postgres(conn, args, Ahead::Pending(pending, texts)) => {
+                pending.flush(texts, conn).await?;
+                Ready::Postgres(conn, sql.postgres, args)
+            }
+            Target::Joined(conn, pending, texts) => {
+                pending.keep(sql.postgres);
+                let (sql, args) = pending.take(texts, rows);
+                Ready::Postgres(conn, sql, args)
+            }
+        })
+    }
+}
+
+/// A statement with its values, and where it is to be run.
+enum Ready<'c> {
+    Sqlite(&'c mut Reader, &'static str, Vec<SqliteValue>),
+    Unit(&'c Unit, &'static str, Vec<SqliteValue>),
+    Postgres(&'c mut Lent, &'static str, PgArguments),
 }
 
 /// A value that outlives what it was made from.
@@ -379,7 +442,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_page_begins_after_the_row_named_and_never_outside_the_subtree() {
-        let db = Db::connect("sqlite::memory:", 1).await.unwrap();
+        let db = Db::sqlite(":memory:".into(), Limits::default(), 1).unwrap();
         let (operator, id) = (Path::root(AccountId::new()), AccountId::new());
         let (reseller, tenant) = (operator.child(id), operator.child(id).child(AccountId::new()));
         let mut conn = db.read(Subtree::of(&reseller)).await.unwrap();

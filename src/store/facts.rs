@@ -1,6 +1,6 @@
 //! The program's own facts, its signing keys, and whether the database is as it must be.
 
-use super::{Conn, Db, Result, Tx};
+use super::{Conn, Db, Result, Tx, postgres};
 use crate::model::Subtree;
 use crate::model::Time;
 use crate::model::ids::SigningKeyId;
@@ -76,7 +76,7 @@ pub struct ServingRole {
 /// The role that the connections of a PostgreSQL database have; SQLite has no roles.
 pub async fn serving_role(db: &Db) -> Result<Option<ServingRole>> {
     let Db::Postgres { pool, .. } = db else { return Ok(None) };
-    sqlx::query_as(
+    let query = sqlx::query_as(
         "SELECT r.rolname::text AS name, r.rolsuper AS superuser, r.rolbypassrls AS bypasses,
              EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                      WHERE n.nspname = current_schema() AND c.relkind = 'r' AND c.relowner = r.oid) AS owns,
@@ -86,7 +86,6 @@ pub async fn serving_role(db: &Db) -> Result<Option<ServingRole>> {
                    AND NOT (c.relrowsecurity AND c.relforcerowsecurity)
                    AND EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'path')), '') AS unguarded
          FROM pg_roles r WHERE r.rolname = current_user",
-    )
-    .fetch_optional(pool)
-    .await
+    );
+    postgres::lend(pool).await?.run(async |conn| query.fetch_optional(conn).await).await
 }

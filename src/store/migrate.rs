@@ -12,6 +12,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, SqlSafeStr, SqliteConnection};
 
 use super::engine::{Db, Sql};
+use super::postgres;
 
 const MIGRATIONS: &[(i64, &str, Sql)] = &[
     (1, "foundation", both(include_str!("../../migrations/0001_foundation.sql"))),
@@ -91,7 +92,10 @@ fn quoted(name: &str) -> String {
 pub async fn standing(db: &Db) -> Result<Standing, MigrateError> {
     let applied = match db {
         Db::Sqlite { readers, .. } => applied(&mut beside(readers.file()).await?).await?,
-        Db::Postgres { pool, .. } => applied(&mut *pool.acquire().await?).await?,
+        Db::Postgres { pool, .. } => {
+            let mut conn = postgres::lend(pool).await?;
+            conn.run(async |conn| Ok(applied(conn).await)).await??
+        }
     };
     Ok(match applied.iter().max() {
         Some(&version) if version > newest() => Standing::Ahead,

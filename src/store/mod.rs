@@ -65,12 +65,14 @@ macro_rules! held {
 
 pub mod accounts;
 pub mod audit;
+mod batch;
 pub mod catalog;
 pub mod commerce;
 pub mod engine;
 pub mod events;
 pub mod facts;
 pub mod migrate;
+pub mod postgres;
 pub mod quotas;
 pub mod replies;
 pub mod services;

@@ -82,7 +82,7 @@ pub async fn take_over(tx: &mut Tx, slot: &Slot<'_>, old: &Reply, now: Time) -> 
 
 /// Keeps the answer.
 pub async fn finish(tx: &mut Tx, slot: &Slot<'_>, reply: &Reply) -> Result<()> {
-    tx.query(
+    tx.later(
         "UPDATE replies SET request = $4, status = $5, location = $6, etag = $7, operation_id = $8, sealed = $9,
              body = $10, created_at = $11
          WHERE principal_id = $1 AND subject_id = $2 AND key = $3",
@@ -98,9 +98,8 @@ pub async fn finish(tx: &mut Tx, slot: &Slot<'_>, reply: &Reply) -> Result<()> {
     .bind(reply.sealed)
     .bind(&reply.body)
     .bind(reply.created_at)
-    .execute()
-    .await?;
-    Ok(())
+    .send()
+    .await
 }
 
 /// Forgets answers from before a time, some at once; says how many.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection, OpenFlags};
 use sqlx::Error;
@@ -27,7 +28,7 @@ const EACH: &str = "PRAGMA temp_store = memory; PRAGMA cache_size = -32768";
 /// Set for the writer: `FULL` syncs the log at every commit. A checkpoint copies so many pages of 4 KiB of
 /// it to the file; the more of them, the more often a page that changes often is copied once for all.
 const WRITER: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-     PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864";
+     PRAGMA wal_autocheckpoint = 8000; PRAGMA journal_size_limit = 67108864";
 /// How long a connection waits for a lock of the file's.
 const BUSY: Duration = Duration::from_secs(5);
 /// How long a reader waits for a connection.
@@ -45,6 +46,8 @@ fn open(file: &Path, flags: OpenFlags) -> Result<Connection> {
     let conn = Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(told)?;
     conn.set_prepared_statement_cache_capacity(PREPARED);
     conn.busy_timeout(BUSY).map_err(told)?;
+    // Else a statement is parsed anew whenever a value is bound that its plan might depend on.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(told)?;
     conn.execute_batch(EACH).map_err(told)?;
     Ok(conn)
 }
@@ -134,8 +137,10 @@ pub fn rows<T: Record>(conn: &Connection, sql: &str, values: &[Value], most: usi
 
 /// Runs a statement and says how many rows it changed.
 pub fn execute(conn: &Connection, sql: &str, values: &[Value]) -> Result<u64> {
-    let changed = prepared(conn, sql, values)?.raw_execute().map_err(told)?;
-    Ok(changed as u64)
+    let mut statement = prepared(conn, sql, values)?;
+    let mut rows = statement.raw_query();
+    while rows.next().map_err(told)?.is_some() {}
+    Ok(conn.changes())
 }
 
 fn prepared<'c>(conn: &'c Connection, sql: &str, values: &[Value]) -> Result<CachedStatement<'c>> {

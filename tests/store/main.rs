@@ -24,13 +24,33 @@ use std::task::Poll;
 use std::time::Duration;
 
 use common::Fresh;
-use tenantry::model::Subtree;
-use tenantry::model::ids::RequestId;
+use tenantry::model::accounts::accounts::Account;
+use tenantry::model::ids::{KeyId, RequestId};
+use tenantry::model::{Subtree, Time};
+use tenantry::store::audit::Line;
 use tenantry::store::{Conn, Db, Result, Tx};
 
 /// A file that nobody else has.
 fn file() -> String {
     format!("{}/{}.db", env!("CARGO_TARGET_TMPDIR"), RequestId::new().bare())
+}
+
+/// An audit line of the account.
+fn line(of: &Account) -> Line {
+    Line {
+        account_id: of.id,
+        sequence: 1,
+        path: of.path.clone(),
+        principal_id: of.id,
+        key_id: KeyId::new(),
+        action: "place_order".into(),
+        resource: None,
+        request_id: "request".into(),
+        address: None,
+        outcome: "done".into(),
+        detail: Default::default(),
+        occurred_at: Time::EPOCH,
+    }
 }
 
 async fn write(db: &Db) -> Result<Tx> {

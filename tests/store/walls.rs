@@ -1,9 +1,11 @@
 //! The second wall between accounts: what PostgreSQL itself shows and lets change, whatever the SQL.
 
+use deadpool::managed::Object;
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
 use tenantry::model::Path;
 use tenantry::model::accounts::accounts::{Account, AccountType};
 use tenantry::store;
+use tenantry::store::postgres::Manager;
 
 use super::common::world::{act, domain};
 use super::common::{Recording, World};
@@ -13,6 +15,8 @@ use super::*;
 struct Walls {
     fresh: Fresh,
     db: Db,
+    /// The same database for the same role, without the store.
+    plain: PgPool,
     world: World,
     /// The other reseller and its tenant.
     other: Account,
@@ -30,17 +34,19 @@ impl Walls {
             world.order(account, vec![domain(name)]).await;
         }
         let db = Db::connect(&fresh.url, 1).await.unwrap();
-        Self { fresh, db, world, other, foreign }
+        let plain = PgPool::connect(&fresh.url).await.unwrap();
+        Self { fresh, db, plain, world, other, foreign }
     }
 
-    fn pool(&self) -> &PgPool {
+    /// The store's one connection.
+    async fn conn(&self) -> Object<Manager> {
         let Db::Postgres { pool, .. } = &self.db else { unreachable!() };
-        pool
+        pool.get().await.unwrap()
     }
 
     /// A transaction of plain sqlx that declares a subtree.
     async fn declared(&self, path: &Path) -> Transaction<'static, Postgres> {
-        let mut tx = self.pool().begin().await.unwrap();
+        let mut tx = self.plain.begin().await.unwrap();
         let declare = "SELECT set_config('app.subtree', $1, true)";
         sqlx::query(declare).bind(path.as_str()).execute(&mut *tx).await.unwrap();
         tx
@@ -48,6 +54,7 @@ impl Walls {
 
     async fn remove(self) {
         self.db.close().await;
+        self.plain.close().await;
         self.fresh.remove().await;
     }
 }
@@ -68,11 +75,11 @@ async fn count(executor: impl sqlx::PgExecutor<'_>, from: &str) -> i64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_seen_where_nothing_was_declared() {
     let walls = Walls::new().await;
-    let tables = tables(walls.pool()).await;
+    let tables = tables(&walls.plain).await;
     assert!(tables.len() >= 19, "{tables:?}");
     let unseen = async || {
         for table in &tables {
-            assert_eq!(count(walls.pool(), table).await, 0, "{table}");
+            assert_eq!(count(&mut **walls.conn().await, table).await, 0, "{table}");
         }
     };
     unseen().await;
@@ -82,12 +89,13 @@ async fn nothing_is_seen_where_nothing_was_declared() {
     assert_eq!(seen.len(), 5);
     drop(conn);
     let empty = "SELECT current_setting('app.subtree', true) = ''";
-    assert!(sqlx::query_scalar::<_, bool>(empty).fetch_one(walls.pool()).await.unwrap());
+    assert!(sqlx::query_scalar::<_, bool>(empty).fetch_one(&mut **walls.conn().await).await.unwrap());
     unseen().await;
     let tx = write(&walls.db).await.unwrap();
     tx.commit().await.unwrap();
     unseen().await;
-    let changed = sqlx::query("UPDATE accounts SET name = 'mine'").execute(walls.pool()).await.unwrap();
+    let update = sqlx::query("UPDATE accounts SET name = 'mine'");
+    let changed = update.execute(&mut **walls.conn().await).await.unwrap();
     assert_eq!(changed.rows_affected(), 0);
     walls.remove().await;
 }
@@ -96,8 +104,8 @@ async fn nothing_is_seen_where_nothing_was_declared() {
 async fn a_siblings_rows_are_neither_seen_nor_changed_with_any_sql() {
     let walls = Walls::new().await;
     let (own, foreign) = (&walls.world.reseller.path, &walls.other.path);
-    let tables = tables(walls.pool()).await;
-    let mut everything = walls.pool().begin().await.unwrap();
+    let tables = tables(&walls.plain).await;
+    let mut everything = walls.plain.begin().await.unwrap();
     sqlx::query("SELECT set_config('app.subtree', '/', true)").execute(&mut *everything).await.unwrap();
     let mut filled = Vec::new();
     for table in tables {
@@ -162,6 +170,11 @@ async fn nothing_can_be_put_or_moved_into_a_foreign_subtree() {
     };
     refused(store::accounts::accounts::insert(&mut tx, &smuggled).await.unwrap_err());
     tx.undo().await.unwrap();
+    // What goes together with a later statement is refused with it.
+    let mut tx = walls.db.write(own.clone()).await.unwrap();
+    let line = store::audit::Line { path: walls.foreign.path.clone(), ..line(&walls.world.tenant) };
+    store::audit::append(&mut tx, &line).await.unwrap();
+    refused(tx.commit().await.unwrap_err());
     let mut tx = walls.db.write(own).await.unwrap();
     let moved = tx.query("UPDATE orders SET path = $1").bind(&walls.foreign.path).execute().await;
     refused(moved.unwrap_err());

@@ -27,7 +27,7 @@ pub struct Settings {
 }
 
 /// Connections, as many as the product opens.
-const CONNECTIONS: u32 = 16;
+const CONNECTIONS: u32 = 8;
 
 #[derive(Clone)]
 enum Pool {

@@ -12,6 +12,7 @@ use crate::model::events::events::EventType;
 use crate::model::ids::SubscriptionId;
 use crate::model::quotas::{Mode, Quota, QuotaKey};
 use crate::store;
+use crate::store::quotas::quotas::Holder;
 
 /// Changes a subscription's quantity, plan or both, its ceilings, and what it draws from the accounts above.
 /// Less than is used is refused: nothing is ever taken from a customer by a smaller number.
@@ -115,15 +116,9 @@ async fn move_ceilings(
     for row in rows.iter().filter(|row| !grants.iter().any(|grant| grant.key == row.key)) {
         store::quotas::quotas::remove(&mut work.tx, &holder, row.key).await?;
     }
-    store::quotas::quotas::grant(
-        &mut work.tx,
-        &holder,
-        subscription.account_id,
-        &subscription.path,
-        &grants,
-        work.now,
-    )
-    .await?;
+    let to =
+        Holder { subscription: subscription.id, account: subscription.account_id, path: &subscription.path };
+    store::quotas::quotas::regrant(&mut work.tx, to, &grants, work.now).await?;
     quotas::granted(work, &subscription.path, &more, subscription.id, true).await?;
     quotas::give_back(work, &subscription.path, &less).await
 }

@@ -23,7 +23,7 @@ use crate::model::services::specs::{ResourceSpec, ResourceType};
 use crate::model::{Actor, Json};
 use crate::store;
 use crate::store::catalog::plans::Offer;
-use crate::store::quotas::quotas::Grant;
+use crate::store::quotas::quotas::{Grant, Holder};
 
 /// An order as it was asked for.
 #[derive(Debug, Clone)]
@@ -221,13 +221,13 @@ async fn add(
         held: None,
         plan_code: Some(offer.plan.code.clone()),
     };
-    store::commerce::subscriptions::insert(&mut work.tx, &subscription).await?;
-    let services = services(work, job, &offer, &subscription).await?;
     let grants = grants(terms, quantity);
-    let holder = subscription.id.to_string();
-    store::quotas::quotas::grant(&mut work.tx, &holder, account.id, &account.path, &grants, work.now).await?;
     let above = allocated(&grants);
     job.reserved.extend(quotas::granted(work, &account.path, &above, subscription.id, false).await?);
+    store::commerce::subscriptions::insert(&mut work.tx, &subscription).await?;
+    let services = services(work, job, &offer, &subscription).await?;
+    let to = Holder { subscription: subscription.id, account: account.id, path: &account.path };
+    store::quotas::quotas::grant(&mut work.tx, to, &grants, work.now).await?;
 
     let requested = new_resources.iter().map(|new| new.spec.clone()).collect();
     let resource_ids = first_resources(work, actor, job, &services, subscription.id, new_resources).await?;

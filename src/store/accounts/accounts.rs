@@ -1,6 +1,9 @@
+use serde::Serialize;
+
 use crate::model::accounts::accounts::Account;
 use crate::model::ids::AccountId;
-use crate::model::{Path, Time};
+use crate::model::rows::Record;
+use crate::model::{Json, Path, Time};
 use crate::sql;
 use crate::store::{Conn, Result, Tx};
 
@@ -14,7 +17,7 @@ macro_rules! columns {
 
 /// Adds the account and its counters.
 pub async fn insert(tx: &mut Tx, account: &Account) -> Result<()> {
-    tx.query(
+    tx.later(
         "INSERT INTO accounts (id, path, parent_id, type, status, environment, name, contact_email, country,
              locale, time_zone, currency, external_id, external_id_by, fingerprint, metadata, version,
              created_at, updated_at)
@@ -39,14 +42,14 @@ pub async fn insert(tx: &mut Tx, account: &Account) -> Result<()> {
     .bind(account.version)
     .bind(account.created_at)
     .bind(account.updated_at)
-    .execute()
+    .send()
     .await?;
-    tx.query("INSERT INTO account_counters (account_id, path) VALUES ($1, $2)")
+    tx.joined("INSERT INTO account_counters (account_id, path) VALUES ($1, $2)")
         .bind(account.id)
         .bind(&account.path)
         .execute()
-        .await?;
-    Ok(())
+        .await
+        .map(drop)
 }
 
 /// The account, if it is in the subtree, with what holds leave of it.
@@ -89,8 +92,8 @@ pub async fn page(conn: &mut Conn, after: Option<&(Path, AccountId)>, limit: i64
     // them or above the first: so it is looked for once, not for each account.
     conn.query(sql!(
         "WITH page AS MATERIALIZED (
-             SELECT " columns!() " FROM accounts a
-             WHERE (a.path, a.id) > ($1, $2) AND a.path < $3 ORDER BY a.path, a.id LIMIT $4
+             SELECT a.path FROM accounts a WHERE (a.path, a.id) > ($1, $2) AND a.path < $3
+             ORDER BY a.path, a.id LIMIT $4
          ), ends AS MATERIALIZED (
              SELECT MIN(path) AS first, MAX(path) AS last FROM page
          ), above AS MATERIALIZED (
@@ -101,9 +104,9 @@ pub async fn page(conn: &mut Conn, after: Option<&(Path, AccountId)>, limit: i64
              UNION ALL
              SELECT h.target, h.effect FROM holds h WHERE h.status = 'active' AND h.target IN (SELECT target FROM above)
          )
-         SELECT a.*, CASE WHEN EXISTS (SELECT 1 FROM holding) THEN (
+         SELECT " columns!() ", CASE WHEN EXISTS (SELECT 1 FROM holding) THEN (
              SELECT " weight!() " FROM holding h WHERE substr(a.path, 1, length(h.target)) = h.target) END AS held
-         FROM page a ORDER BY a.path, a.id"
+         FROM accounts a WHERE (a.path, a.id) > ($1, $2) AND a.path < $3 ORDER BY a.path, a.id LIMIT $4"
     ))
     .after(after)
     .bind(limit)
@@ -154,16 +157,38 @@ pub async fn update(tx: &mut Tx, account: &Account, now: Time) -> Result<bool> {
     Ok(changed == 1)
 }
 
-/// Counts so many events and audit lines of the account and gives the last number of each. It is called
-/// late in a transaction: it holds up others that record something of the same account.
-pub async fn count(tx: &mut Tx, account: AccountId, events: i64, audit: i64) -> Result<(i64, i64)> {
-    tx.query(
-        "UPDATE account_counters SET events = events + $2, audit = audit + $3 WHERE account_id = $1
-         RETURNING events, audit",
-    )
-    .bind(account)
-    .bind(events)
-    .bind(audit)
-    .one()
-    .await
+/// How many events and audit lines an account has, or is to have more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Record)]
+pub struct Count {
+    pub account_id: AccountId,
+    pub events: i64,
+    pub audit: i64,
+}
+
+/// Counts more events and audit lines of some accounts and gives the last number of each. It is called late
+/// in a transaction: it holds up others that record something of the same accounts. The rows are locked in
+/// the order they are given in, until the transaction ends.
+pub async fn count(tx: &mut Tx, more: &[Count]) -> Result<Vec<Count>> {
+    if more.is_empty() {
+        return Ok(Vec::new());
+    }
+    let query = tx.joined(sql!(
+        pg("WITH asked AS MATERIALIZED (
+                SELECT value ->> 'account_id' AS a, CAST(value ->> 'events' AS BIGINT) AS e,
+                       CAST(value ->> 'audit' AS BIGINT) AS l, place
+                FROM jsonb_array_elements($1) WITH ORDINALITY AS list (value, place)
+            ), moved AS (
+                SELECT a, e, l FROM asked JOIN account_counters ON account_id = a ORDER BY place FOR UPDATE OF account_counters
+            ) ")
+        sqlite("WITH moved AS (
+                SELECT value ->> 'account_id' AS a, value ->> 'events' AS e, value ->> 'audit' AS l FROM json_each($1)
+            ) ")
+        "UPDATE account_counters SET events = events + e, audit = audit + l FROM moved WHERE account_id = a
+         RETURNING account_id, events, audit"
+    ));
+    let counted: Vec<Count> = query.bind(Json(more)).all().await?;
+    match counted.len() == more.len() {
+        true => Ok(counted),
+        false => Err(sqlx::Error::RowNotFound),
+    }
 }

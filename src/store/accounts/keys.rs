@@ -13,7 +13,7 @@ macro_rules! columns {
 }
 
 pub async fn insert(tx: &mut Tx, key: &Key) -> Result<()> {
-    tx.query(
+    tx.later(
         "INSERT INTO api_keys (id, account_id, path, environment, name, secret_hash, scopes, hold_classes,
              status, created_by, created_at, expires_at, revoked_at, last_used_at, version)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
@@ -33,9 +33,8 @@ pub async fn insert(tx: &mut Tx, key: &Key) -> Result<()> {
     .bind(key.revoked_at)
     .bind(key.last_used_at)
     .bind(key.version)
-    .execute()
-    .await?;
-    Ok(())
+    .send()
+    .await
 }
 
 pub async fn find(conn: &mut Conn, id: KeyId) -> Result<Option<Key>> {

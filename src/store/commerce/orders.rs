@@ -13,11 +13,11 @@ macro_rules! columns {
 
 /// Adds the order; says whether its external_id was free.
 pub async fn insert(tx: &mut Tx, order: &Order) -> Result<bool> {
-    let added = tx
-        .query(sql!(
+    let insert = tx
+        .later(sql!(
             "INSERT INTO orders (" columns!() ")
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
-             ON CONFLICT (external_id_by, external_id) WHERE external_id IS NOT NULL DO NOTHING"
+             ON CONFLICT (external_id_by, external_id) WHERE external_id IS NOT NULL DO NOTHING RETURNING id"
         ))
         .bind(order.id)
         .bind(order.account_id)
@@ -35,10 +35,12 @@ pub async fn insert(tx: &mut Tx, order: &Order) -> Result<bool> {
         .bind(&order.metadata)
         .bind(order.version)
         .bind(order.created_at)
-        .bind(order.updated_at)
-        .execute()
-        .await?;
-    Ok(added == 1)
+        .bind(order.updated_at);
+    if order.external_id.is_none() {
+        // Nothing else of it is given from outside.
+        return insert.send().await.map(|()| true);
+    }
+    Ok(insert.optional::<(OrderId,)>().await?.is_some())
 }
 
 pub async fn find(conn: &mut Conn, id: OrderId) -> Result<Option<Order>> {

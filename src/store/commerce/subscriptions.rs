@@ -12,7 +12,7 @@ macro_rules! columns {
 }
 
 pub async fn insert(tx: &mut Tx, subscription: &Subscription) -> Result<()> {
-    tx.query(
+    tx.later(
         "INSERT INTO subscriptions (id, account_id, path, status, plan_id, plan_version, quantity, order_id,
              external_id, metadata, version, created_at, updated_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
@@ -30,9 +30,8 @@ pub async fn insert(tx: &mut Tx, subscription: &Subscription) -> Result<()> {
     .bind(subscription.version)
     .bind(subscription.created_at)
     .bind(subscription.updated_at)
-    .execute()
-    .await?;
-    Ok(())
+    .send()
+    .await
 }
 
 pub async fn find(conn: &mut Conn, id: SubscriptionId) -> Result<Option<Subscription>> {

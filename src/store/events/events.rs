@@ -29,7 +29,7 @@ pub struct NewEvent {
 /// The feed's order is the order of commits: SQLite's one writer counts, PostgreSQL gives its transaction's
 /// number, and readers stop before the first transaction that is still open.
 pub async fn append(tx: &mut Tx, events: &[NewEvent], now: Time) -> Result<()> {
-    tx.query(sql!(
+    tx.later(sql!(
         "INSERT INTO events (id, position, account_id, path, sequence, type, body, occurred_at)
          SELECT value ->> 'id', "
         sqlite("(SELECT COALESCE(MAX(position), 0) + 1 FROM events), value ->> 'account_id', value ->> 'path',
@@ -39,9 +39,8 @@ pub async fn append(tx: &mut Tx, events: &[NewEvent], now: Time) -> Result<()> {
     ))
     .bind(Json(events))
     .bind(now)
-    .execute()
-    .await?;
-    Ok(())
+    .send()
+    .await
 }
 
 /// The subtree's events after a place in the feed, in its order.

@@ -1,9 +1,10 @@
 use serde::Serialize;
 
-use crate::model::ids::AccountId;
+use crate::model::ids::{AccountId, SubscriptionId};
 use crate::model::quotas::{Mode, Quota, QuotaKey};
 use crate::model::{Json, Path, Time};
 use crate::sql;
+use crate::store::engine::Query;
 use crate::store::{Conn, Result, Tx};
 
 macro_rules! columns {
@@ -30,7 +31,7 @@ pub async fn shift(tx: &mut Tx, shifts: &[Shift], now: Time) -> Result<Vec<Quota
     }
     // Row-level security lets only plain columns search an index ahead of it, not what `->>` takes out of
     // JSON: so that is taken out first, or every quota there is would be read.
-    tx.query(sql!(
+    tx.joined(sql!(
         pg("WITH asked AS MATERIALIZED (
                 SELECT value ->> 'holder' AS h, value ->> 'key' AS k, CAST(value ->> 'used' AS BIGINT) AS u,
                        CAST(value ->> 'reserved' AS BIGINT) AS r, place
@@ -133,31 +134,42 @@ pub struct Grant {
     pub ceiling: i64,
 }
 
-/// Gives a subscription its ceilings, all in one statement.
-pub async fn grant(
-    tx: &mut Tx,
-    holder: &str,
-    account: AccountId,
-    path: &Path,
-    grants: &[Grant],
-    now: Time,
-) -> Result<()> {
-    tx.query(sql!(
-        "INSERT INTO quotas (holder, key, account_id, path, mode, ceiling, updated_at)
-         SELECT $1, value ->> 'key', $2, $3, value ->> 'mode', "
-         sqlite("value ->> 'ceiling', $5 FROM json_each($4) WHERE TRUE ")
-         pg("CAST(value ->> 'ceiling' AS BIGINT), $5 FROM jsonb_array_elements($4) ")
+/// Whose ceilings they are to be.
+#[derive(Debug, Clone, Copy)]
+pub struct Holder<'a> {
+    pub subscription: SubscriptionId,
+    pub account: AccountId,
+    pub path: &'a Path,
+}
+
+macro_rules! granting {
+    ($end:literal) => {
+        sql!(
+            "INSERT INTO quotas (holder, key, account_id, path, mode, ceiling, updated_at)
+             SELECT $1, value ->> 'key', $2, $3, value ->> 'mode', "
+            sqlite("value ->> 'ceiling', $5 FROM json_each($4) WHERE TRUE ")
+            pg("CAST(value ->> 'ceiling' AS BIGINT), $5 FROM jsonb_array_elements($4) ")
+            $end
+        )
+    };
+}
+
+fn granted<'c>(query: Query<'c>, to: Holder<'_>, grants: &[Grant], now: Time) -> Query<'c> {
+    query.bind(to.subscription).bind(to.account).bind(to.path).bind(Json(grants)).bind(now)
+}
+
+/// Gives a new subscription its ceilings, all in one statement.
+pub async fn grant(tx: &mut Tx, to: Holder<'_>, grants: &[Grant], now: Time) -> Result<()> {
+    granted(tx.later(granting!("")), to, grants, now).send().await
+}
+
+/// Moves a subscription's ceilings, and gives it those it did not have, all in one statement.
+pub async fn regrant(tx: &mut Tx, to: Holder<'_>, grants: &[Grant], now: Time) -> Result<()> {
+    let text = granting!(
         "ON CONFLICT (holder, key) DO UPDATE SET ceiling = excluded.ceiling, mode = excluded.mode,
              updated_at = excluded.updated_at"
-    ))
-    .bind(holder)
-    .bind(account)
-    .bind(path)
-    .bind(Json(grants))
-    .bind(now)
-    .execute()
-    .await?;
-    Ok(())
+    );
+    granted(tx.query(text), to, grants, now).execute().await.map(drop)
 }
 
 /// Takes a ceiling away: from then on the level is unlimited.

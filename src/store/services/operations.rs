@@ -15,13 +15,14 @@ macro_rules! columns {
 
 /// Adds the operation to the queue; says whether nothing else is changing what it is to change.
 pub async fn insert(tx: &mut Tx, operation: &Operation) -> Result<bool> {
-    let added = tx
-        .query(sql!(
+    let insert = tx
+        .later(sql!(
             "INSERT INTO operations (" columns!() ")
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
                  $21, $22, $23, $24, $25, $26)
              ON CONFLICT (lock)
-                 WHERE exclusive AND status IN ('queued', 'running', 'waiting_input', 'needs_attention') DO NOTHING"
+                 WHERE exclusive AND status IN ('queued', 'running', 'waiting_input', 'needs_attention') DO NOTHING
+             RETURNING id"
         ))
         .bind(operation.id)
         .bind(operation.account_id)
@@ -48,10 +49,13 @@ pub async fn insert(tx: &mut Tx, operation: &Operation) -> Result<bool> {
         .bind(&operation.request_id)
         .bind(operation.version)
         .bind(operation.created_at)
-        .bind(operation.updated_at)
-        .execute()
-        .await?;
-    Ok(added == 1)
+        .bind(operation.updated_at);
+    let of_its_own = operation.order_id.is_some_and(|order| operation.lock == Some(order.to_string()));
+    if of_its_own || !operation.exclusive {
+        // An order begins with its operation: nothing else can have its lock.
+        return insert.send().await.map(|()| true);
+    }
+    Ok(insert.optional::<(OperationId,)>().await?.is_some())
 }
 
 pub async fn find(conn: &mut Conn, id: OperationId) -> Result<Option<Operation>> {

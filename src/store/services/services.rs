@@ -24,7 +24,7 @@ macro_rules! derived {
 }
 
 pub async fn insert(tx: &mut Tx, service: &Service) -> Result<()> {
-    tx.query(
+    tx.later(
         "INSERT INTO services (id, account_id, path, subscription_id, type, name, lifecycle, applied_access,
              server_id, settings, observed, version, created_at, updated_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
@@ -43,9 +43,8 @@ pub async fn insert(tx: &mut Tx, service: &Service) -> Result<()> {
     .bind(service.version)
     .bind(service.created_at)
     .bind(service.updated_at)
-    .execute()
-    .await?;
-    Ok(())
+    .send()
+    .await
 }
 
 pub async fn find(conn: &mut Conn, id: ServiceId) -> Result<Option<Service>> {
