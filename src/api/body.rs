@@ -1,7 +1,7 @@
 //! Bodies: read within limits, checked against the very schema that the document shows, all faults at once.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::OnceLock;
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, dev::Payload, web};
@@ -25,39 +25,54 @@ const MAX_FAULTS: usize = 50;
 pub trait Body: DeserializeOwned + Validate + ToSchema {}
 impl<T: DeserializeOwned + Validate + ToSchema> Body for T {}
 
-/// The schemas of all bodies, ready to check values with.
-pub struct Schemas(HashMap<String, Arc<jsonschema::Validator>>);
+/// The schemas of all bodies. Each is kept as text until the first body of its name comes: a schema that is
+/// ready to check with takes many times its text, and most processes never see most bodies.
+pub struct Schemas(HashMap<String, Schema>);
+
+struct Schema {
+    text: Box<[u8]>,
+    ready: OnceLock<jsonschema::Validator>,
+}
 
 impl Schemas {
     /// Reads them off the finished document.
     pub fn of(document: &Value) -> Self {
         let all = &document["components"]["schemas"];
-        let validator = |name: String| {
-            let schema = json!({
-                "$schema": "https://json-schema.org/draft/2020-12/schema",
-                "$ref": format!("{PLACE}{name}"),
-                "components": {"schemas": reached(all, &name)},
-            });
-            let validator = jsonschema::validator_for(&schema).expect("the document's schemas are valid");
-            (name, Arc::new(validator))
-        };
         let bodies = document["paths"].as_object().into_iter().flatten().flat_map(|(_, path)| {
             path.as_object().into_iter().flatten().filter_map(|(_, operation)| {
                 let reference = &operation["requestBody"]["content"]["application/json"]["schema"]["$ref"];
-                reference.as_str()?.rsplit('/').next().map(str::to_owned)
+                reference.as_str()?.rsplit('/').next()
             })
         });
-        Self(bodies.map(validator).collect())
+        Self(bodies.map(|name| (name.to_owned(), Schema::of(all, name))).collect())
     }
 
     fn check(&self, name: &str, value: &Value) -> Vec<Fault> {
-        let Some(validator) = self.0.get(name) else { return Vec::new() };
+        let Some(schema) = self.0.get(name) else { return Vec::new() };
         let mut faults = Vec::new();
-        for error in validator.iter_errors(value) {
+        for error in schema.ready().iter_errors(value) {
             collect_schema(&error, &mut faults);
         }
         faults.truncate(MAX_FAULTS);
         faults
+    }
+}
+
+impl Schema {
+    fn of(all: &Value, name: &str) -> Self {
+        let schema = json!({
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "$ref": format!("{PLACE}{name}"),
+            "components": {"schemas": reached(all, name)},
+        });
+        Self { text: schema.to_string().into_bytes().into(), ready: OnceLock::new() }
+    }
+
+    fn ready(&self) -> &jsonschema::Validator {
+        self.ready.get_or_init(|| {
+            let schema = serde_json::from_slice(&self.text).expect("it was written as JSON");
+            jsonschema::validator_for(&schema).expect("a test makes all of the document's schemas ready")
+        })
     }
 }
 
@@ -124,8 +139,8 @@ fn untold(context: &[Vec<ValidationError<'static>>], place: &str) -> Fault {
 /// Where a document keeps its schemas.
 const PLACE: &str = "#/components/schemas/";
 
-/// The schema of that name and all that it refers to. A validator keeps what it is made of, so that with the
-/// whole document in each of them the process would hold the document once for every body.
+/// The schema of that name and all that it refers to: a validator keeps what it is made of, which should not
+/// be the whole document.
 fn reached(all: &Value, name: &str) -> Map<String, Value> {
     let mut found = Map::new();
     let mut left = vec![name.to_owned()];
@@ -283,4 +298,19 @@ fn collect(errors: &ValidationErrors, at: String, faults: &mut Vec<Fault>) {
 fn invalid(errors: Vec<Fault>) -> Problem {
     Problem::new(Code::ValidationFailed, "Some of what was sent is not valid; errors[] names each place.")
         .with_errors(errors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_of_every_body_can_be_checked_with() {
+        let schemas = Schemas::of(&crate::api::document());
+        assert!(schemas.0.contains_key("NewOrder"), "the bodies are found");
+        for (name, schema) in &schemas.0 {
+            let schema: Value = serde_json::from_slice(&schema.text).unwrap();
+            assert!(jsonschema::validator_for(&schema).is_ok(), "{name}");
+        }
+    }
 }

@@ -11,7 +11,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use moka::sync::Cache;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
-use utoipa_actix_web::AppExt;
+use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::open::folder;
 use super::{Program, Stop};
@@ -204,13 +204,11 @@ type Served = (ServerHandle, JoinHandle<std::io::Result<()>>);
 fn serve(listener: TcpListener, state: web::Data<State>, config: &ServerConfig) -> Result<Served, Stop> {
     let workers = config.http_workers.max(1);
     let app = move || {
-        let (app, _) = App::new()
+        App::new()
             .configure(api::reference)
-            .into_utoipa_app()
             .app_data(state.clone())
-            .configure(api::routes)
-            .split_for_parts();
-        app.wrap(middleware::from_fn(api::around))
+            .configure(|config| api::routes(&mut ServiceConfig::new(config)))
+            .wrap(middleware::from_fn(api::around))
     };
     let server = HttpServer::new(app)
         .workers(workers)
