@@ -303,7 +303,8 @@ fn route(document: &Value, method: &Method, operation: &Value) -> Route {
     });
     let operation_id = operation["operationId"].as_str().unwrap_or_default().to_owned();
     let touches_credentials = method != Method::GET
-        && ["keys_", "accounts_", "holds_"].iter().any(|prefix| operation_id.starts_with(prefix));
+        && (["keys_", "accounts_"].iter().any(|prefix| operation_id.starts_with(prefix))
+            || ["holds_suspend_account", "holds_resume_account"].contains(&operation_id.as_str()));
     let makes = operation["responses"].get("201").is_some();
     Route { parameters: parameters.collect(), operation_id, makes, touches_credentials }
 }

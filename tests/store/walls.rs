@@ -79,7 +79,7 @@ async fn nothing_is_seen_where_nothing_was_declared() {
     assert!(tables.len() >= 19, "{tables:?}");
     let unseen = async || {
         for table in &tables {
-            assert_eq!(count(&mut **walls.conn().await, table).await, 0, "{table}");
+            assert_eq!(count(&mut *walls.conn().await, table).await, 0, "{table}");
         }
     };
     unseen().await;
@@ -89,13 +89,13 @@ async fn nothing_is_seen_where_nothing_was_declared() {
     assert_eq!(seen.len(), 5);
     drop(conn);
     let empty = "SELECT current_setting('app.subtree', true) = ''";
-    assert!(sqlx::query_scalar::<_, bool>(empty).fetch_one(&mut **walls.conn().await).await.unwrap());
+    assert!(sqlx::query_scalar::<_, bool>(empty).fetch_one(&mut *walls.conn().await).await.unwrap());
     unseen().await;
     let tx = write(&walls.db).await.unwrap();
     tx.commit().await.unwrap();
     unseen().await;
     let update = sqlx::query("UPDATE accounts SET name = 'mine'");
-    let changed = update.execute(&mut **walls.conn().await).await.unwrap();
+    let changed = update.execute(&mut *walls.conn().await).await.unwrap();
     assert_eq!(changed.rows_affected(), 0);
     walls.remove().await;
 }
