@@ -63,8 +63,8 @@ impl Pending {
     }
 }
 
-/// Where a combination's parts lie in the program.
-type Parts = Vec<(usize, usize)>;
+/// Where a combination's parts lie in the program, and how many values are bound ahead of each.
+type Parts = Vec<(usize, usize, usize)>;
 
 /// The texts of combinations, made once for each.
 #[derive(Clone, Debug, Default)]
@@ -72,7 +72,8 @@ pub struct Texts(Arc<RwLock<HashMap<(Parts, bool), &'static str>>>);
 
 impl Texts {
     fn together(&self, statements: &[(&'static str, usize)], wanted: bool) -> &'static str {
-        let parts = statements.iter().map(|(text, _)| (text.as_ptr() as usize, text.len())).collect();
+        let parts =
+            statements.iter().map(|(text, ahead)| (text.as_ptr() as usize, text.len(), *ahead)).collect();
         let place = (parts, wanted);
         if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&place) {
             return known;
@@ -102,8 +103,10 @@ fn renumbered(text: &str, ahead: usize) -> String {
     let mut all = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let number = part[..digits].parse::<usize>().map_or(0, |number| number + ahead);
-        let _ = write!(all, "${number}{}", &part[digits..]);
+        let _ = match part[..digits].parse::<usize>() {
+            Ok(number) => write!(all, "${}{}", number + ahead, &part[digits..]),
+            Err(_) => write!(all, "${part}"),
+        };
     }
     all
 }
@@ -114,10 +117,11 @@ mod tests {
 
     #[test]
     fn parameters_are_counted_on_from_one_statement_to_the_next() {
-        let statements =
-            [("INSERT INTO a VALUES ($1, $2)", 0), ("UPDATE b SET x = $2, y = $12 WHERE id = $1", 2)];
-        let text =
-            "WITH s0 AS (INSERT INTO a VALUES ($1, $2)), s1 AS (UPDATE b SET x = $4, y = $14 WHERE id = $3)";
+        let statements = [
+            ("INSERT INTO a VALUES ($1, $2)", 0),
+            ("UPDATE b SET x = $2, y = $12 -> '$.z' WHERE id = $1", 2),
+        ];
+        let text = "WITH s0 AS (INSERT INTO a VALUES ($1, $2)), s1 AS (UPDATE b SET x = $4, y = $14 -> '$.z' WHERE id = $3)";
         assert_eq!(together(&statements, true), format!("{text} SELECT * FROM s1"));
         assert_eq!(together(&statements, false), format!("{text} SELECT 1"));
     }

@@ -100,6 +100,11 @@ impl Db {
     /// Opens the database that the URL names: `sqlite:` with its path, or `postgres:`.
     pub async fn connect(url: &str, max_connections: u32) -> Result<Self> {
         if url.starts_with("sqlite:") {
+            if url.contains(":memory:") {
+                return Err(sqlx::Error::Configuration(
+                    "a database in memory has no second connection".into(),
+                ));
+            }
             let file = SqliteConnectOptions::from_str(url)?.get_filename().to_owned();
             return Self::sqlite(file, Limits::default(), max_connections);
         }
@@ -111,6 +116,8 @@ impl Db {
                 // Every statement has an index to go by, whatever the planner guesses of JSON, and is too
                 // short to be worth compiling or planning anew.
                 ("enable_seqscan", "off"),
+                ("enable_hashjoin", "off"),
+                ("enable_mergejoin", "off"),
                 ("jit", "off"),
                 ("plan_cache_mode", "force_generic_plan"),
                 ("statement_timeout", "15s"),
@@ -157,7 +164,7 @@ impl Db {
     pub async fn close(&self) {
         match self {
             Db::Sqlite { readers, .. } => readers.close().await,
-            Db::Postgres { pool, .. } => pool.close(),
+            Db::Postgres { pool, .. } => postgres::close(pool).await,
         }
     }
 }
@@ -229,9 +236,9 @@ impl Tx {
             Kind::SqliteUnit(unit) => unit.end(keep).await,
             Kind::PostgresTx(mut conn, mut pending, texts) if keep => {
                 pending.flush(&texts, &mut conn).await?;
-                conn.end("COMMIT").await
+                conn.end(true).await
             }
-            Kind::PostgresTx(mut conn, ..) => conn.end("ROLLBACK").await,
+            Kind::PostgresTx(mut conn, ..) => conn.end(false).await,
             Kind::Sqlite(_) | Kind::Postgres(..) => unreachable!("a Tx always holds a transaction"),
         }
     }
@@ -310,10 +317,7 @@ impl<'c> Query<'c> {
                 owned(&value).map(|value| values.push(value)).map_err(BoxDynError::from)
             }
             Target::Postgres(_, args, _) => args.add(value),
-            Target::Joined(_, pending, _) => {
-                pending.bound += 1;
-                pending.args.add(value)
-            }
+            Target::Joined(_, pending, _) => pending.args.add(value).inspect(|()| pending.bound += 1),
         };
         if let Err(error) = added {
             self.unbindable.get_or_insert(error);

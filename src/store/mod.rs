@@ -50,15 +50,19 @@ macro_rules! weight {
 }
 
 /// The weight of the strongest hold in force on an account's path, on all above it, and on the identifiers
-/// given. They stand as rows: on PostgreSQL row-level security lets plain columns search an index ahead of
-/// it, but not `substr`, so that in a list they would have every hold read.
+/// given. Each is looked for by itself, so that there is no other way to do it than by the index: on
+/// PostgreSQL row-level security would keep a list of `substr` off it, and a join might begin at the other
+/// end, with every hold there is.
 macro_rules! held {
     ($path:literal $(, $id:literal)*) => {
         concat!(
-            "(SELECT ",
+            "(SELECT MAX((SELECT ",
             weight!(),
-            " FROM holds h WHERE h.status = 'active' AND h.target IN (VALUES (",
-            $($id, "), (",)* upwards!($path, "), ("), ")))"
+            " FROM holds h WHERE h.status = 'active' AND h.target = t.column1)) FROM (VALUES (",
+            upwards!($path, "), ("),
+            ")",
+            $(", (", $id, ")",)*
+            ") AS t)"
         )
     };
 }

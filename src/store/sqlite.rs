@@ -23,12 +23,15 @@ use crate::model::rows::{Places, Record, Row};
 
 /// Statements that a connection keeps prepared.
 const PREPARED: usize = 512;
-/// Set for every connection: pages kept in its memory, so many KiB at most, and tables of a statement's own.
-const EACH: &str = "PRAGMA temp_store = memory; PRAGMA cache_size = -32768";
-/// Set for the writer: `FULL` syncs the log at every commit. A checkpoint copies so many pages of 4 KiB of
-/// it to the file; the more of them, the more often a page that changes often is copied once for all.
-const WRITER: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-     PRAGMA wal_autocheckpoint = 8000; PRAGMA journal_size_limit = 67108864";
+/// Set for the writer: `FULL` syncs the log at every commit; so many KiB of pages are kept in memory. A
+/// checkpoint copies so many pages of 4 KiB of the log to the file; the more of them, the more often a page
+/// that changes often is copied once for all.
+const WRITER: &str = "PRAGMA temp_store = memory; PRAGMA cache_size = -32768; PRAGMA journal_mode = WAL;
+     PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 8000;
+     PRAGMA journal_size_limit = 67108864";
+/// Set for readers, whose own pages are void after every commit of the writer: so many bytes of the file are
+/// read where the system has them.
+const READER: &str = "PRAGMA temp_store = memory; PRAGMA mmap_size = 1073741824";
 /// How long a connection waits for a lock of the file's.
 const BUSY: Duration = Duration::from_secs(5);
 /// How long a reader waits for a connection.
@@ -37,18 +40,16 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Opens the file for writing; it is made when it is missing.
 pub fn open_writer(file: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-    let conn = open(file, flags)?;
-    conn.execute_batch(WRITER).map_err(told)?;
-    Ok(conn)
+    open(file, flags, WRITER)
 }
 
-fn open(file: &Path, flags: OpenFlags) -> Result<Connection> {
+fn open(file: &Path, flags: OpenFlags, set: &str) -> Result<Connection> {
     let conn = Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(told)?;
     conn.set_prepared_statement_cache_capacity(PREPARED);
     conn.busy_timeout(BUSY).map_err(told)?;
     // Else a statement is parsed anew whenever a value is bound that its plan might depend on.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(told)?;
-    conn.execute_batch(EACH).map_err(told)?;
+    conn.execute_batch(set).map_err(told)?;
     Ok(conn)
 }
 
@@ -86,14 +87,14 @@ impl Readers {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let conn = match idle {
             Some(conn) => conn,
-            None => open(&self.file, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
+            None => open(&self.file, OpenFlags::SQLITE_OPEN_READ_ONLY, READER)?,
         };
         Ok(Reader { conn: Some(conn), idle: self.idle.clone(), _permit: permit })
     }
 
     /// Closes the connections once those in use are given back.
     pub async fn close(&self) {
-        let _ = self.permits.acquire_many(self.most).await;
+        let _all = self.permits.acquire_many(self.most).await;
         self.permits.close();
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }

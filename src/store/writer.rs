@@ -190,23 +190,24 @@ impl Thread {
     fn transaction(&mut self, first: Waiter, answers: &mut Vec<Answer>) -> Result<()> {
         let (begun, mut kept, mut next) = (Instant::now(), 0, Some(first));
         while let Some(waiter) = next {
-            let keep = self.turn(waiter, answers);
+            let keep = self.turn(waiter, kept > 0, answers);
             kept += usize::from(keep);
             let room = kept < self.limits.units && begun.elapsed() < self.limits.span;
-            next = if room { self.queue.try_recv().ok() } else { None };
-            self.run(match (keep, next.is_some()) {
+            let more = room && !self.queue.is_empty();
+            self.run(match (keep, more) {
                 (true, true) => &["RELEASE unit", "SAVEPOINT unit"],
                 (false, true) => &["ROLLBACK TO unit"],
                 (true, false) => &["COMMIT"],
                 (false, false) if kept > 0 => &["ROLLBACK TO unit", "COMMIT"],
                 (false, false) => &["ROLLBACK"],
             })?;
+            next = if more { self.queue.blocking_recv() } else { None };
         }
         Ok(())
     }
 
     /// One unit from its first statement to its last; says whether its work is to be kept.
-    fn turn(&mut self, waiter: Waiter, answers: &mut Vec<Answer>) -> bool {
+    fn turn(&mut self, waiter: Waiter, neighbours: bool, answers: &mut Vec<Answer>) -> bool {
         self.turns += 1;
         let turn = self.turns;
         {
@@ -216,7 +217,7 @@ impl Thread {
         *self.desk.ending() = Ending { turn, how: None };
         let _ = waiter.send(Ok(Unit { desk: self.desk.clone(), turn }));
         let how = self.await_end();
-        let mut lease = self.take_back();
+        let mut lease = self.take_back(if neighbours { self.limits.hold } else { Duration::ZERO });
         lease.turn = 0;
         let sound = std::mem::take(&mut lease.sound);
         match how {
@@ -237,13 +238,16 @@ impl Thread {
         ending.how.take()
     }
 
-    /// The lease, at once: a statement that still runs is cut off.
-    fn take_back(&self) -> MutexGuard<'_, Lease> {
+    /// The lease. A statement that still runs is cut off after some patience: with it SQLite takes the whole
+    /// transaction back, and all who share it must begin again.
+    fn take_back(&self, patience: Duration) -> MutexGuard<'_, Lease> {
+        let until = Instant::now() + patience;
         loop {
             match self.desk.lease.try_lock() {
                 Ok(lease) => return lease,
                 Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => self.interrupt.interrupt(),
+                Err(TryLockError::WouldBlock) if Instant::now() >= until => self.interrupt.interrupt(),
+                Err(TryLockError::WouldBlock) => {}
             }
             std::thread::sleep(Duration::from_millis(1));
         }

@@ -99,3 +99,38 @@ async fn writes_cut_off_at_any_moment_take_effect_whole_or_not_at_all() {
     db.close().await;
     fresh.remove().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_the_server_has_ended_all_connections_one_request_at_most_fails() {
+    let fresh = Fresh::postgres().await;
+    let db = Db::connect(&fresh.url, 4).await.unwrap();
+    // All four at once, so that all lie idle afterwards.
+    let conns = futures_util::future::join_all((0..4).map(|_| read(&db))).await;
+    drop(conns);
+    let end = "SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity
+         WHERE usename = current_user AND pid <> pg_backend_pid() AND query LIKE '%only here%'";
+    for mut conn in futures_util::future::join_all((0..4).map(|_| read(&db))).await {
+        let _: (String,) = conn.query("SELECT 'only here'").one().await.unwrap();
+    }
+    let mut other = read(&fresh.db).await;
+    let (ended,): (i64,) = other.query(end).one().await.unwrap();
+    assert!(ended >= 1, "{ended}");
+    let mut failed = 0;
+    for n in 0..8 {
+        failed += u32::from(keep(&db, &format!("kept {n}")).await.is_err());
+    }
+    assert!(failed <= 1, "{failed} of 8 failed");
+    db.close().await;
+    fresh.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_refused_a_statement_cannot_be_committed() {
+    let fresh = Fresh::postgres().await;
+    let mut tx = write(&fresh.db).await.unwrap();
+    facts::insert(&mut tx, "lost", "with its neighbour").await.unwrap();
+    assert!(tx.query("SELECT CAST('no number' AS BIGINT)").optional::<(i64,)>().await.is_err());
+    assert!(tx.commit().await.is_err());
+    assert_eq!(facts::find(&mut read(&fresh.db).await, "lost").await.unwrap(), None);
+    fresh.remove().await;
+}

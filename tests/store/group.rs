@@ -50,6 +50,10 @@ const LONG: &str =
     "INSERT INTO t WITH RECURSIVE n (i) AS (SELECT 10 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000)
      SELECT i, 'x' FROM n";
 
+/// A statement that never ends by itself.
+const ENDLESS: &str = "INSERT INTO t WITH RECURSIVE n (i) AS (SELECT 10 UNION ALL SELECT i + 1 FROM n)
+     SELECT i, 'x' FROM n";
+
 async fn rows(db: &Db) -> Vec<i64> {
     let rows: Vec<(i64,)> = read(db).await.query("SELECT id FROM t ORDER BY id").all().await.unwrap();
     rows.into_iter().map(|(id,)| id).collect()
@@ -187,12 +191,31 @@ async fn a_statement_that_runs_longer_than_a_unit_may_is_cut_off_with_its_unit()
     let db = table(Limits { hold: Duration::from_millis(200), ..patient() }).await;
     let mut tx = write(&db).await.unwrap();
     insert(&mut tx, 1).await.unwrap();
-    let endless = "INSERT INTO t WITH RECURSIVE n (i) AS (SELECT 10 UNION ALL SELECT i + 1 FROM n)
-         SELECT i, 'x' FROM n";
-    let error = tx.query(endless).execute().await.unwrap_err();
+    let error = tx.query(ENDLESS).execute().await.unwrap_err();
     assert!(error.to_string().contains("interrupted"), "{error}");
     assert!(insert(&mut tx, 2).await.is_err());
     assert!(tx.commit().await.is_err());
+    queued(&db, 3).await.await.unwrap().unwrap();
+    assert_eq!(rows(&db).await, [3]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_who_share_a_transaction_with_an_endless_statement_are_told_the_truth() {
+    let db = table(Limits { hold: Duration::from_millis(200), ..patient() }).await;
+    let mut first = write(&db).await.unwrap();
+    insert(&mut first, 1).await.unwrap();
+    let endless = tokio::spawn({
+        let db = db.clone();
+        async move {
+            let mut tx = write(&db).await.unwrap();
+            tx.query(ENDLESS).execute().await.unwrap_err()
+        }
+    });
+    settle().await;
+    // SQLite takes the whole transaction back with the statement that is cut off.
+    assert!(first.commit().await.is_err());
+    endless.await.unwrap();
+    assert!(rows(&db).await.is_empty());
     queued(&db, 3).await.await.unwrap().unwrap();
     assert_eq!(rows(&db).await, [3]);
 }

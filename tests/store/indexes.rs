@@ -157,7 +157,7 @@ async fn everyday_statements_find_their_rows_by_an_index_behind_row_level_securi
     let Db::Postgres { pool, .. } = &db else { unreachable!() };
     world.db = db.clone();
     everyday(&world, "second.example", 1_001).await;
-    let plans = plans(&mut *pool.get().await.unwrap()).await;
+    let plans = plans(&mut pool.get().await.unwrap()).await;
     assert!(plans.len() >= 25, "{} statements", plans.len());
     let mut whole = Vec::new();
     for (statement, plan) in &plans {
