@@ -77,6 +77,7 @@ pub mod events;
 pub mod facts;
 pub mod migrate;
 pub mod postgres;
+mod query;
 pub mod quotas;
 pub mod replies;
 pub mod services;

@@ -4,7 +4,7 @@ use crate::model::ids::{AccountId, SubscriptionId};
 use crate::model::quotas::{Mode, Quota, QuotaKey};
 use crate::model::{Json, Path, Time};
 use crate::sql;
-use crate::store::engine::Query;
+use crate::store::query::Query;
 use crate::store::{Conn, Result, Tx};
 
 macro_rules! columns {
