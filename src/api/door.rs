@@ -127,6 +127,7 @@ where
         replies::finish(&mut work.tx, slot, &entry.reply(slot, &answer, request)).await?;
     }
     work.settle(Some(actor)).await?;
+    work.tx.flush().await?;
     Ok(Came { answer, replayed: false })
 }
 

@@ -223,6 +223,15 @@ impl Tx {
         self.0.statement(sql.into(), true)
     }
 
+    /// Has what was sent [`Tx::later`] run by now, so that whatever refuses it is told: before a commit, and
+    /// where a commit is only rehearsed.
+    pub async fn flush(&mut self) -> Result<()> {
+        match &mut self.0.kind {
+            Kind::PostgresTx(conn, pending, texts) => pending.flush(texts, conn).await,
+            _ => Ok(()),
+        }
+    }
+
     async fn end(self, keep: bool) -> Result<()> {
         match self.0.kind {
             Kind::SqliteUnit(unit) => unit.end(keep).await,

@@ -175,6 +175,10 @@ async fn nothing_can_be_put_or_moved_into_a_foreign_subtree() {
     let line = store::audit::Line { path: walls.foreign.path.clone(), ..line(&walls.world.tenant) };
     store::audit::append(&mut tx, &line).await.unwrap();
     refused(tx.commit().await.unwrap_err());
+    let mut tx = walls.db.write(own.clone()).await.unwrap();
+    store::audit::append(&mut tx, &line).await.unwrap();
+    refused(tx.flush().await.unwrap_err());
+    tx.undo().await.unwrap();
     let mut tx = walls.db.write(own).await.unwrap();
     let moved = tx.query("UPDATE orders SET path = $1").bind(&walls.foreign.path).execute().await;
     refused(moved.unwrap_err());
