@@ -21,6 +21,11 @@ const MIGRATIONS: &[(i64, &str, Sql)] = &[
         "row level security",
         postgres(include_str!("../../migrations/0002_row_level_security.postgres.sql")),
     ),
+    (
+        3,
+        "policies by prefix",
+        postgres(include_str!("../../migrations/0003_policies_by_prefix.postgres.sql")),
+    ),
 ];
 
 const fn both(text: &'static str) -> Sql {

@@ -91,18 +91,18 @@ pub async fn page(conn: &mut Conn, after: Option<&(Path, AccountId)>, limit: i64
     // In the order of paths, whatever holds one of the page's accounts stands between the first and the last of
     // them or above the first: so it is looked for once, not for each account.
     conn.query(sql!(
-        "WITH page AS MATERIALIZED (
-             SELECT a.path FROM accounts a WHERE (a.path, a.id) > ($1, $2) AND a.path < $3
-             ORDER BY a.path, a.id LIMIT $4
-         ), ends AS MATERIALIZED (
-             SELECT MIN(path) AS first, MAX(path) AS last FROM page
-         ), above AS MATERIALIZED (
-             SELECT " upwards!("first", " AS target FROM ends UNION SELECT ") " AS target FROM ends
+        "WITH ends AS MATERIALIZED (
+             SELECT MIN(path) AS first, MAX(path) AS last FROM (
+                 SELECT a.path FROM accounts a WHERE (a.path, a.id) > ($1, $2) AND a.path < $3
+                 ORDER BY a.path, a.id LIMIT $4) AS page
+         ), above AS (
+             SELECT " upwards!("first", " AS target FROM ends UNION ALL SELECT ") " AS target FROM ends
          ), holding AS MATERIALIZED (
              SELECT h.target, h.effect FROM holds h WHERE h.status = 'active'
                AND h.target > (SELECT first FROM ends) AND h.target <= (SELECT last FROM ends)
              UNION ALL
-             SELECT h.target, h.effect FROM holds h WHERE h.status = 'active' AND h.target IN (SELECT target FROM above)
+             SELECT h.target, h.effect FROM holds h WHERE h.status = 'active' AND h.target "
+             sqlite("IN (SELECT target FROM above)") pg("= ANY (ARRAY(SELECT target FROM above))") "
          )
          SELECT " columns!() ", CASE WHEN EXISTS (SELECT 1 FROM holding) THEN (
              SELECT " weight!() " FROM holding h WHERE substr(a.path, 1, length(h.target)) = h.target) END AS held
