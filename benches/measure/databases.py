@@ -21,6 +21,10 @@ VACUUM ANALYZE;
 """
 
 
+# What an order adds rows to.
+ORDERED = "orders subscriptions services quotas operations events audit replies".split()
+
+
 class Sqlite:
     name = "sqlite"
 
@@ -50,6 +54,12 @@ class Sqlite:
         found = [db.execute("SELECT path FROM accounts WHERE id = ?", (one,)).fetchone()[0] for one in ids]
         db.close()
         return found
+
+    def counts(self):
+        db = sqlite3.connect(self.file)
+        told = db.execute("SELECT " + ", ".join(f"(SELECT COUNT(*) FROM {table})" for table in ORDERED)).fetchone()
+        db.close()
+        return dict(zip(ORDERED, told))
 
     def close(self):
         pass
@@ -112,6 +122,10 @@ class Postgres:
         listed = ", ".join(f"('{one}', {at})" for at, one in enumerate(ids))
         return self.sql("product", f"SELECT a.path FROM (VALUES {listed}) AS told (id, at) "
                                    "JOIN accounts a ON a.id = told.id ORDER BY told.at")
+
+    def counts(self):
+        told = self.sql("product", "".join(f"SELECT COUNT(*) FROM {table};" for table in ORDERED))
+        return dict(zip(ORDERED, map(int, told)))
 
     def pgbench(self, script, clients, seconds):
         """Runs the script; what it takes to connect so many clients is not counted."""

@@ -17,13 +17,18 @@ use sqlx::types::Json;
 use sqlx::{Decode, Postgres, Sqlite, Type};
 use tenantry::model;
 
+use crate::inline;
+
 #[derive(Args)]
 pub struct Settings {
     #[arg(long)]
-    listen: SocketAddr,
+    pub listen: SocketAddr,
     /// `sqlite:` and a file, or `postgres:`
     #[arg(long)]
-    database: String,
+    pub database: String,
+    /// Have SQLite's statements run in the worker's thread, by rusqlite, rather than through sqlx
+    #[arg(long)]
+    inline: bool,
 }
 
 /// Connections, as many as the product opens.
@@ -38,7 +43,7 @@ enum Pool {
 /// The product's time, as sqlx reads it from either engine.
 #[derive(Serialize)]
 #[serde(transparent)]
-struct Time(model::Time);
+pub struct Time(pub model::Time);
 
 impl Type<Sqlite> for Time {
     fn type_info() -> SqliteTypeInfo {
@@ -69,39 +74,39 @@ impl<'r> Decode<'r, Postgres> for Time {
 
 /// The members that the product shows of an account.
 #[derive(Serialize, sqlx::FromRow)]
-struct Account {
-    id: String,
+pub struct Account {
+    pub id: String,
     #[serde(rename = "type")]
     #[sqlx(rename = "type")]
-    account_type: String,
-    parent_id: Option<String>,
-    name: String,
-    environment: String,
-    status: String,
+    pub account_type: String,
+    pub parent_id: Option<String>,
+    pub name: String,
+    pub environment: String,
+    pub status: String,
     #[sqlx(default)]
-    suspended: bool,
-    contact_email: Option<String>,
-    country: Option<String>,
-    locale: Option<String>,
-    time_zone: Option<String>,
-    currency: Option<String>,
-    external_id: Option<String>,
-    metadata: Json<BTreeMap<String, String>>,
-    created_at: Time,
-    updated_at: Time,
+    pub suspended: bool,
+    pub contact_email: Option<String>,
+    pub country: Option<String>,
+    pub locale: Option<String>,
+    pub time_zone: Option<String>,
+    pub currency: Option<String>,
+    pub external_id: Option<String>,
+    pub metadata: Json<BTreeMap<String, String>>,
+    pub created_at: Time,
+    pub updated_at: Time,
     #[serde(skip)]
-    path: String,
+    pub path: String,
 }
 
 #[derive(Serialize)]
-struct Accounts {
-    data: Vec<Account>,
-    next_cursor: Option<String>,
+pub struct Accounts {
+    pub data: Vec<Account>,
+    pub next_cursor: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct After {
-    path: String,
+pub struct After {
+    pub path: String,
 }
 
 macro_rules! columns {
@@ -111,8 +116,8 @@ macro_rules! columns {
     };
 }
 
-const ONE: &str = concat!(columns!(), "WHERE id = $1");
-const PAGE: &str = concat!(columns!(), "WHERE (path, id) > ($1, '') ORDER BY path, id LIMIT 50");
+pub const ONE: &str = concat!(columns!(), "WHERE id = $1");
+pub const PAGE: &str = concat!(columns!(), "WHERE (path, id) > ($1, '') ORDER BY path, id LIMIT 50");
 
 #[get("/accounts/{id}")]
 async fn account(pool: web::Data<Pool>, id: web::Path<String>) -> actix_web::Result<HttpResponse> {
@@ -140,6 +145,9 @@ async fn accounts(pool: web::Data<Pool>, after: web::Query<After>) -> actix_web:
 pub fn serve(settings: Settings) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
+        if settings.inline {
+            return inline::serve(settings).await;
+        }
         let pool = open(&settings.database).await?;
         let server = HttpServer::new(move || {
             App::new().app_data(web::Data::new(pool.clone())).service(account).service(accounts)

@@ -3,9 +3,11 @@
 
 mod figures;
 mod http;
+mod inline;
 mod insert;
 mod limit;
 mod load;
+mod replay;
 
 use clap::Parser;
 use mimalloc::MiMalloc;
@@ -22,6 +24,8 @@ enum Command {
     Load(load::Settings),
     /// Insert single rows through the product's store, many tasks at once
     Insert(insert::Settings),
+    /// Place orders by their bare statements, one after another, in the product's database
+    Replay(replay::Settings),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -29,5 +33,6 @@ fn main() -> anyhow::Result<()> {
         Command::Limit(settings) => limit::serve(settings),
         Command::Load(settings) => load::run(settings),
         Command::Insert(settings) => insert::run(settings),
+        Command::Replay(settings) => replay::run(settings),
     }
 }
