@@ -97,12 +97,23 @@ pub enum Command {
     /// Manage API keys from the server itself, which is how the first one is made
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Examine the audit, the list of who did what
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Look for what is wrong with settings, database, keys and connections
     #[command(after_help = "Example:\n  tenantry doctor --config /etc/tenantry.toml")]
     Doctor,
     /// Look at the settings
     #[command(subcommand)]
     Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Follow the chain of every account's lines: tells the first line of each that was changed, put in, moved or
+    /// taken away, and then ends with 1
+    #[command(after_help = "Example:\n  tenantry audit verify --config /etc/tenantry.toml")]
+    Verify,
 }
 
 #[derive(Debug, Subcommand)]

@@ -231,6 +231,7 @@ impl Entry {
             outcome: "done".into(),
             detail: Json(detail),
             occurred_at: self.actor.now,
+            hash: String::new(),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::model::ids::{AccountId, EventId};
 use crate::model::{Actor, Path, Time};
 use crate::store;
 use crate::store::Tx;
-use crate::store::accounts::accounts::Count;
+use crate::store::accounts::accounts::{Count, More};
 use crate::store::audit::Line;
 use crate::store::events::events::NewEvent;
 use crate::store::quotas::quotas::Shift;
@@ -76,30 +76,34 @@ impl Work {
 
     /// Writes the events, and the audit line if the work is a caller's. Each account's counters are
     /// touched once and in one order, so that two transactions never wait for each other.
-    pub async fn record(&mut self, audit: Option<Line>) -> Result<()> {
-        let mut counts: BTreeMap<AccountId, (i64, i64)> = BTreeMap::new();
+    pub async fn record(&mut self, mut audit: Option<Line>) -> Result<()> {
+        let mut counts: BTreeMap<AccountId, (i64, Option<String>)> = BTreeMap::new();
         for event in &self.events {
             counts.entry(event.account_id).or_default().0 += 1;
         }
         if let Some(line) = &audit {
-            counts.entry(line.account_id).or_default().1 += 1;
+            counts.entry(line.account_id).or_default().1 = Some(line.digest());
         }
         let more: Vec<_> = counts
             .iter()
-            .map(|(account_id, (events, audit))| Count {
+            .map(|(account_id, (events, line))| More {
                 account_id: *account_id,
                 events: *events,
-                audit: *audit,
+                line: line.clone(),
             })
             .collect();
         let counted = store::accounts::accounts::count(&mut self.tx, &more).await?;
-        let ahead =
-            |count: Count| (count.account_id, (count.events - counts[&count.account_id].0, count.audit));
-        let mut last: BTreeMap<_, _> = counted.into_iter().map(ahead).collect();
+        if let Some(line) = &mut audit
+            && let Some(count) = counted.iter().find(|count| count.account_id == line.account_id)
+        {
+            (line.sequence, line.hash) = (count.audit, count.audit_head.clone());
+        }
+        let ahead = |count: &Count| (count.account_id, count.events - counts[&count.account_id].0);
+        let mut last: BTreeMap<_, _> = counted.iter().map(ahead).collect();
         for event in &mut self.events {
             // Identifiers sort as they are made: of one transaction's events, the feed keeps their order.
             event.id = EventId::new();
-            if let Some((sequence, _)) = last.get_mut(&event.account_id) {
+            if let Some(sequence) = last.get_mut(&event.account_id) {
                 *sequence += 1;
                 event.sequence = *sequence;
             }
@@ -108,9 +112,8 @@ impl Work {
             store::events::events::append(&mut self.tx, &self.events, self.now).await?;
             self.events.clear();
         }
-        if let Some(mut line) = audit {
-            line.sequence = last.get(&line.account_id).map_or(0, |(_, sequence)| *sequence);
-            store::audit::append(&mut self.tx, &line).await?;
+        if let Some(line) = &audit {
+            store::audit::append(&mut self.tx, line).await?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 mod actor;
+mod canonical;
 pub mod catalog;
 pub mod commerce;
 pub mod connector;
@@ -18,6 +19,7 @@ pub mod text;
 pub mod time;
 
 pub use actor::Actor;
+pub use canonical::canonical;
 pub use json::Json;
 pub use path::{Path, Subtree};
 pub use time::Time;

@@ -1,5 +1,6 @@
 //! What runs: opens the database and the keys, puts the parts together, starts and stops them.
 
+pub mod audit;
 pub mod doctor;
 pub mod keys;
 mod open;

@@ -26,6 +26,7 @@ const MIGRATIONS: &[(i64, &str, Sql)] = &[
         "policies by prefix",
         postgres(include_str!("../../migrations/0003_policies_by_prefix.postgres.sql")),
     ),
+    (5, "audit chain", both(include_str!("../../migrations/0005_audit_chain.sql"))),
 ];
 
 const fn both(text: &'static str) -> Sql {

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
+use rusqlite::functions::FunctionFlags;
 use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection, OpenFlags};
 use sqlx::Error;
@@ -18,6 +19,7 @@ use sqlx::error::{DatabaseError, ErrorKind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::audit::sha256_hex;
 use super::engine::Result;
 use crate::model::rows::{Places, Record, Row};
 
@@ -40,7 +42,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Opens the file for writing; it is made when it is missing.
 pub fn open_writer(file: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-    open(file, flags, WRITER)
+    let conn = open(file, flags, WRITER)?;
+    // What PostgreSQL has of its own.
+    let pure = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    conn.create_scalar_function("sha256_hex", 1, pure, |call| Ok(sha256_hex(call.get_raw(0).as_str()?)))
+        .map_err(told)?;
+    Ok(conn)
 }
 
 fn open(file: &Path, flags: OpenFlags, set: &str) -> Result<Connection> {

@@ -4,6 +4,7 @@
 mod common;
 
 mod accounts;
+mod audit;
 mod catalog;
 mod events;
 mod holds;

@@ -79,7 +79,7 @@ pub struct Site {
     pub operator_key: String,
     http: reqwest::Client,
     running: Running,
-    fresh: Fresh,
+    pub fresh: Fresh,
 }
 
 impl Site {

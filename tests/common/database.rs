@@ -4,6 +4,7 @@ use std::future::Future;
 use std::str::FromStr;
 
 use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use tenantry::clock::Clock;
 use tenantry::model::ids::EventId;
@@ -77,6 +78,23 @@ impl Fresh {
     pub async fn run<F: Future<Output = ()>>(self, test: impl FnOnce(Db) -> F) {
         test(self.db.clone()).await;
         self.remove().await;
+    }
+
+    /// Does what nobody should: statements on the tables themselves, past the program, as the owner of the database.
+    pub async fn tamper(&self, statements: &str) {
+        match &self.schema {
+            Some(schema) => {
+                let mut owner = owner().await;
+                let all = format!("SET search_path = {schema}; SET app.subtree = '/'; {statements}");
+                run(&mut owner, all).await.unwrap();
+                owner.close().await.unwrap();
+            }
+            None => {
+                let mut conn = SqliteConnectOptions::from_str(&self.url).unwrap().connect().await.unwrap();
+                sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(&mut conn).await.unwrap();
+                conn.close().await.unwrap();
+            }
+        }
     }
 
     pub async fn remove(self) {

@@ -50,6 +50,7 @@ fn line(of: &Account) -> Line {
         outcome: "done".into(),
         detail: Default::default(),
         occurred_at: Time::EPOCH,
+        hash: String::new(),
     }
 }
 

@@ -1,4 +1,5 @@
--- What the product runs on SQLite for a keyed order of a plan with one service and three quotas, in its order.
+-- What the product runs on SQLite for a keyed order of a plan with one service and three quotas, in its order; but for
+-- the hash of the audit line, for which any text of its length stands.
 
 INSERT INTO replies (principal_id, subject_id, key, path, request, status, sealed, body, created_at) VALUES
     (:principal, :principal, :key, :principal_path, :request, 0, FALSE, '', :now) ON CONFLICT (principal_id, subject_id,
@@ -48,17 +49,18 @@ INSERT INTO operations (id, account_id, path, kind, status, order_id, service_id
     :now) ON CONFLICT (lock) WHERE exclusive AND status IN ('queued', 'running', 'waiting_input', 'needs_attention') DO
     NOTHING RETURNING id;
 
-WITH moved AS ( SELECT value ->> 'account_id' AS a, value ->> 'events' AS e, value ->> 'audit' AS l FROM
-    json_each(:counts) ) UPDATE account_counters SET events = events + e, audit = audit + l FROM moved WHERE account_id =
-    a RETURNING account_id, events, audit;
+WITH moved AS ( SELECT value ->> 'account_id' AS a, value ->> 'events' AS e, value ->> 'line' AS l FROM
+    json_each(:counts) ) UPDATE account_counters SET events = events + e, audit = audit + CASE WHEN l IS NULL THEN 0 ELSE 1
+    END, audit_head = CASE WHEN l IS NULL THEN audit_head ELSE l END FROM moved WHERE account_id = a RETURNING account_id,
+    events, audit, audit_head;
 
 INSERT INTO events (id, position, account_id, path, sequence, type, body, occurred_at) SELECT value ->> 'id', (SELECT
     COALESCE(MAX(position), 0) + 1 FROM events), value ->> 'account_id', value ->> 'path', value ->> 'sequence', value ->>
     'type', value -> 'body', :now FROM json_each(:events);
 
 INSERT INTO audit (account_id, sequence, path, principal_id, key_id, action, resource, request_id, address, outcome,
-    detail, occurred_at) VALUES (:principal, :sequence, :principal_path, :principal, :key_id, 'orders_place', :order,
-    :request_id, '127.0.0.1', 'done', '{"status":202}', :now);
+    detail, occurred_at, hash) VALUES (:principal, :sequence, :principal_path, :principal, :key_id, 'orders_place', :order,
+    :request_id, '127.0.0.1', 'done', '{"status":202}', :now, :request);
 
 UPDATE replies SET request = :request, status = 202, location = :location, etag = :etag, operation_id = :operation,
     sealed = 0, body = :reply, created_at = :now WHERE principal_id = :principal AND subject_id = :principal AND key =

@@ -172,13 +172,14 @@ impl Values {
         let reply = format!(
             r#"{{"id":"{order}","account_id":"{account}","status":"queued","items":[{{"action":"add","status":"pending","plan":"hosted-mail","quantity":5,{bought}}}],"operation_id":"{operation}","outcome":null,"retryable":false,"error":null,"external_id":null,"metadata":{{}},"created_at":"{now}","updated_at":"{now}"}}"#
         );
+        let line = "6d122255e3d37302".repeat(4);
         let text = |text: &str| Value::Text(text.to_owned());
         Self(vec![
             ("principal", text(seller)),
             ("key", Value::Text(format!("replay-{}-{}", std::process::id(), replay.placed))),
             ("principal_path", text(seller_path)),
             ("principal_end", Value::Text(format!("{}0", &seller_path[..seller_path.len() - 1]))),
-            ("request", text(&"6d122255e3d37302".repeat(4))),
+            ("request", text(&line)),
             ("fingerprint", text(&"d340163b3e0fbac8".repeat(4))),
             ("account", text(account)),
             ("path", text(path)),
@@ -215,7 +216,7 @@ impl Values {
             (
                 "counts",
                 Value::Text(format!(
-                    r#"[{{"account_id":"{seller}","events":0,"audit":1}},{{"account_id":"{account}","events":1,"audit":0}}]"#
+                    r#"[{{"account_id":"{seller}","events":0,"line":"{line}"}},{{"account_id":"{account}","events":1,"line":null}}]"#
                 )),
             ),
             ("location", Value::Text(format!("/v1/operations/{operation}"))),

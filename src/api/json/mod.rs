@@ -1,9 +1,9 @@
-//! JSON at the edge: read strictly, and written in the one form that requests are compared in.
+//! JSON at the edge: read strictly; and what a repeated request is recognised by.
 
-mod canonical;
 mod fault;
+mod fingerprint;
 mod parse;
 
-pub use canonical::{canonical, fingerprint};
 pub use fault::{FaultKind, JsonFault, Limits};
+pub use fingerprint::fingerprint;
 pub use parse::{parse, parse_within};

@@ -157,34 +157,47 @@ pub async fn update(tx: &mut Tx, account: &Account, now: Time) -> Result<bool> {
     Ok(changed == 1)
 }
 
-/// How many events and audit lines an account has, or is to have more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Record)]
+/// How many more events an account is to have, and the digest of its next audit line, if there is one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct More {
+    pub account_id: AccountId,
+    pub events: i64,
+    pub line: Option<String>,
+}
+
+/// The last numbers of an account's events and audit lines, and the hash of the last line.
+#[derive(Debug, Clone, PartialEq, Eq, Record)]
 pub struct Count {
     pub account_id: AccountId,
     pub events: i64,
     pub audit: i64,
+    pub audit_head: String,
 }
 
-/// Counts more events and audit lines of some accounts and gives the last number of each. It is called late
-/// in a transaction: it holds up others that record something of the same accounts. The rows are locked in
-/// the order they are given in, until the transaction ends.
-pub async fn count(tx: &mut Tx, more: &[Count]) -> Result<Vec<Count>> {
+/// Counts more events and audit lines of some accounts, each line into its chain as [`chained`] says, and gives
+/// what is the last now. It is called late in a transaction: it holds up others that record something of the
+/// same accounts. The rows are locked in the order they are given in, until the transaction ends.
+///
+/// [`chained`]: crate::store::audit::chained
+pub async fn count(tx: &mut Tx, more: &[More]) -> Result<Vec<Count>> {
     if more.is_empty() {
         return Ok(Vec::new());
     }
     let query = tx.joined(sql!(
         pg("WITH asked AS MATERIALIZED (
-                SELECT value ->> 'account_id' AS a, CAST(value ->> 'events' AS BIGINT) AS e,
-                       CAST(value ->> 'audit' AS BIGINT) AS l, place
+                SELECT value ->> 'account_id' AS a, CAST(value ->> 'events' AS BIGINT) AS e, value ->> 'line' AS l, place
                 FROM jsonb_array_elements($1) WITH ORDINALITY AS list (value, place)
             ), moved AS (
                 SELECT a, e, l FROM asked JOIN account_counters ON account_id = a ORDER BY place FOR UPDATE OF account_counters
             ) ")
         sqlite("WITH moved AS (
-                SELECT value ->> 'account_id' AS a, value ->> 'events' AS e, value ->> 'audit' AS l FROM json_each($1)
+                SELECT value ->> 'account_id' AS a, value ->> 'events' AS e, value ->> 'line' AS l FROM json_each($1)
             ) ")
-        "UPDATE account_counters SET events = events + e, audit = audit + l FROM moved WHERE account_id = a
-         RETURNING account_id, events, audit"
+        "UPDATE account_counters SET events = events + e, audit = audit + CASE WHEN l IS NULL THEN 0 ELSE 1 END,
+             audit_head = CASE WHEN l IS NULL THEN audit_head ELSE "
+        pg("encode(sha256(convert_to(") sqlite("sha256_hex(") "audit_head || ':' || (audit + 1) || ':' || l"
+        pg(", 'UTF8')), 'hex')") sqlite(")") " END
+         FROM moved WHERE account_id = a RETURNING account_id, events, audit, audit_head"
     ));
     let counted: Vec<Count> = query.bind(Json(more)).all().await?;
     match counted.len() == more.len() {

@@ -1,0 +1,100 @@
+//! The audit: a line for each change, who may see whose, and a chain that shows what was done to it.
+
+use tenantry::domain::accounts::audit::{Broken, Fault, verify};
+
+use super::*;
+
+/// The lines of the account that the key acts for.
+async fn lines(site: &Site, key: &str) -> Vec<Value> {
+    site.all(key, "/v1/audit", 2).await
+}
+
+/// Makes the world and has its reseller do a few things; gives the reseller's account.
+async fn busy(site: &Site) -> World {
+    let world = site.world().await;
+    for name in ["One", "Two", "Three"] {
+        let asked = json!({"type": "tenant", "name": name});
+        site.post("/v1/accounts").key(&world.reseller.key).json(asked).send().await.is(201);
+    }
+    world
+}
+
+on_both_servers! {
+    /// AUD-1, AUD-5
+    async fn each_change_is_a_line_of_the_account_it_was_made_for(site: With::no_workers()) {
+        let world = busy(site).await;
+        let before = lines(site, &world.reseller.key).await;
+        let asked = json!({"type": "tenant", "name": "Four"});
+        let made = site.post("/v1/accounts").key(&world.reseller.key).json(asked.clone()).send().await.is(201);
+        site.post("/v1/accounts").key(&world.reseller.key).json(json!({"type": "tenant"})).send().await.is(422);
+        site.post("/v1/accounts?dry_run=true").key(&world.reseller.key).json(asked).send().await.is(201);
+        let after = lines(site, &world.reseller.key).await;
+        assert_eq!(after.len(), before.len() + 1, "a refusal and a rehearsal change nothing");
+        let sequences: Vec<_> = after.iter().map(|line| line["sequence"].as_i64().unwrap()).collect();
+        assert_eq!(sequences, (1..=after.len() as i64).collect::<Vec<_>>());
+        let last = after.last().unwrap();
+        assert_eq!((&last["action"], &last["resource"]), (&"accounts_create".into(), &made.id().into()));
+        assert_eq!(last["principal_id"], world.reseller.id.as_str());
+        assert_eq!(last["address"], "127.0.0.1");
+    }
+
+    /// AUD-5
+    async fn who_acted_from_above_is_not_told_below(site: With::no_workers()) {
+        let world = busy(site).await;
+        let asked = json!({"name": "Renamed from above"});
+        let path = format!("/v1/accounts/{}", world.reseller.id);
+        site.patch(&path).key(&site.operator_key).acting_for(&world.reseller.id).json(asked).send().await.is(200);
+        let seen = lines(site, &world.reseller.key).await;
+        let last = seen.last().unwrap();
+        assert_eq!(last["action"], "accounts_update");
+        for hidden in ["principal_id", "key_id", "address"] {
+            assert_eq!(last[hidden], Value::Null, "{hidden}");
+        }
+        let above = site.get("/v1/audit?limit=200").key(&site.operator_key).acting_for(&world.reseller.id).send().await.is(200);
+        let same = above.body["data"].as_array().unwrap().last().unwrap().clone();
+        assert_eq!((&same["sequence"], &same["hash"]), (&last["sequence"], &last["hash"]));
+        assert!(same["principal_id"].is_string() && same["address"].is_string());
+        // The tenant is no reader of its reseller's lines.
+        let foreign = site.get("/v1/audit").key(&world.tenant.key).acting_for(&world.reseller.id).send().await;
+        foreign.refused(404, "account_not_found");
+    }
+
+    /// AUD-3
+    async fn whatever_is_done_to_a_line_shows_at_that_line(site: With::no_workers()) {
+        let world = busy(site).await;
+        let whole = verify(&site.db).await.unwrap();
+        assert!(whole.broken.is_empty() && whole.unchained == 0 && whole.lines > 5, "{whole:?}");
+        let account = &world.reseller.id;
+        let all = lines(site, &world.reseller.key).await;
+        let last = all.len() as i64;
+        assert!(last >= 3);
+        let of = |sequence: i64| format!("WHERE account_id = '{account}' AND sequence = {sequence}");
+        let moved = |from: i64, to: i64| format!("UPDATE audit SET sequence = {to} {}; ", of(from));
+        let swapped = [moved(2, 99_999), moved(3, 2), moved(99_999, 3)].concat();
+        let set = |what: &str, value: &Value| format!("UPDATE audit SET {what} = '{}' {}", value.as_str().unwrap(), of(2));
+        let counter = |what: &str| format!("UPDATE account_counters SET {what} WHERE account_id = '{account}'");
+        let (second, head) = (&all[1], all.last().unwrap()["hash"].as_str().unwrap());
+        let columns = "path, principal_id, key_id, action, resource, request_id, address, outcome, detail, occurred_at, hash";
+        let put_in = format!(
+            "INSERT INTO audit (account_id, sequence, {columns}) SELECT account_id, {} AS sequence, {columns} FROM audit {}",
+            last + 1,
+            of(last)
+        );
+        for (done, undone, sequence, fault) in [
+            (set("action", &"nothing".into()), set("action", &second["action"]), 2, Fault::Altered),
+            (set("occurred_at", &"2026-01-01T00:00:00.000000Z".into()), set("occurred_at", &second["occurred_at"]), 2, Fault::Altered),
+            (swapped.clone(), swapped, 2, Fault::Altered),
+            (moved(1, 99_999), moved(99_999, 1), 1, Fault::Missing),
+            (moved(last, 99_999), moved(99_999, last), last, Fault::Missing),
+            (put_in, format!("DELETE FROM audit {}", of(last + 1)), last, Fault::Counter),
+            (counter("audit = audit - 1"), counter("audit = audit + 1"), last - 1, Fault::Counter),
+            (counter("audit_head = ''"), counter(&format!("audit_head = '{head}'")), last, Fault::Counter),
+        ] {
+            site.fresh.tamper(&done).await;
+            let broken = Broken { account_id: account.parse().unwrap(), sequence, fault };
+            assert_eq!(verify(&site.db).await.unwrap().broken, vec![broken], "{done}");
+            site.fresh.tamper(&undone).await;
+            assert_eq!(verify(&site.db).await.unwrap(), whole, "{undone}");
+        }
+    }
+}
