@@ -7,6 +7,7 @@ fn account(name: &str) -> Value {
 }
 
 on_both_servers! {
+    /// IDEM-6, IDEM-13
     async fn two_hundred_copies_of_one_keyed_order_at_once_are_one_order_and_two_hundred_equal_answers(site: With::workers()) {
         let world = site.world().await;
         let order = add("hosted-mail", 1, json!([{"type": "domain", "spec": {"name": "acme.example"}}]));
@@ -27,6 +28,7 @@ on_both_servers! {
         assert_eq!((again.body["status"].as_str(), again.header("idempotency-replayed")), (Some("completed"), Some("true")));
     }
 
+    /// IDEM-2, IDEM-4, IDEM-5, IDEM-10
     async fn a_repeated_request_is_answered_in_the_same_bytes_and_a_different_one_is_refused(site: With::no_workers()) {
         let world = site.world().await;
         let key = &world.reseller.key;
@@ -37,6 +39,7 @@ on_both_servers! {
             let again = send(idem, account("Acme")).await.is(201);
             assert_eq!((&again.text, again.header("location"), again.header("etag")), (&first.text, first.header("location"), first.header("etag")));
             assert_eq!(again.header("idempotency-replayed"), Some("true"));
+            assert_ne!(again.header("x-request-id").unwrap(), first.header("x-request-id").unwrap());
         }
         let spaced = "{ \"name\" : \"Acme\",\n \"type\":\"tenant\" }";
         let again = site.post("/v1/accounts").key(key).idem("crm-1").body("application/json", spaced).send().await.is(201);
@@ -52,6 +55,7 @@ on_both_servers! {
         assert_eq!(site.all(key, "/v1/accounts", 50).await.len(), 4, "the reseller, its first tenant and two more");
     }
 
+    /// IDEM-7
     async fn a_refused_request_leaves_its_key_free(site: With::no_workers()) {
         let world = site.world().await;
         let key = &world.tenant.key;
@@ -62,6 +66,7 @@ on_both_servers! {
         assert_eq!(send(add("hosted-mail", 1, json!([]))).await.is(202).text, good.text);
     }
 
+    /// IDEM-3
     async fn a_key_belongs_to_the_account_that_used_it_and_to_the_one_it_acted_for(site: With::no_workers()) {
         let world = site.world().await;
         let other = site.account(&site.operator_key, "reseller", "Other").await;
@@ -80,6 +85,7 @@ on_both_servers! {
         assert_eq!(again.header("idempotency-replayed"), Some("true"), "an account's keys stand for the same caller");
     }
 
+    /// IDEM-11, IDEM-14
     async fn the_secret_of_a_new_key_is_told_again_to_whoever_repeats_the_request_for_a_day(site: With::clock()) {
         let world = site.world().await;
         let asked = json!({"name": "shop", "scopes": ["orders:read"]});
@@ -120,5 +126,28 @@ on_both_servers! {
         site.post("/v1/orders?dry_run=perhaps").key(key).json(order.clone()).send().await.refused(422, "validation_failed");
         let real = site.post("/v1/orders").key(key).idem("order-1").json(order).send().await.is(202);
         assert_eq!(real.header("idempotency-replayed"), None, "a dry run uses up no key");
+    }
+
+    /// IDEM-1, IDEM-2
+    async fn a_read_has_no_use_for_a_key_and_one_that_is_sent_twice_is_none(site: With::no_workers()) {
+        let key = &site.operator_key;
+        let read = site.get("/v1/me").key(key).idem("a b").send().await.is(200);
+        assert_eq!(read.header("idempotency-replayed"), None);
+        let twice = site.post("/v1/accounts").key(key).idem("one").idem("two").json(account("Acme")).send().await;
+        twice.refused(400, "idempotency_key_invalid");
+        assert_eq!(site.all(key, "/v1/accounts", 50).await.len(), 1, "the operator alone");
+    }
+
+    /// IDEM-13
+    async fn a_repeated_order_names_its_first_operation_even_when_that_has_ended(site: With::workers()) {
+        let world = site.world().await;
+        let place = || site.post("/v1/orders").key(&world.tenant.key).idem("order-1").json(add("hosted-mail", 1, json!([])));
+        let first = place().send().await.is(202);
+        let done = place().wait(20).send().await.is(201);
+        assert_eq!(done.body["status"], "completed");
+        let again = place().send().await.is(202);
+        assert_eq!((&again.text, again.header("location")), (&first.text, first.header("location")));
+        let operation = site.get(first.header("location").unwrap()).key(&world.tenant.key).send().await.is(200);
+        assert_eq!(operation.body["status"], "succeeded");
     }
 }
