@@ -286,7 +286,7 @@ async fn authenticate(
     if token.starts_with("tnk_") {
         let presented = Presented::parse(token).ok_or_else(invalid)?;
         let known = state.principals.find(&state.db, presented.id).await?.ok_or_else(invalid)?;
-        if !presented.matches(&known.key.secret_hash) || presented.environment != known.key.environment {
+        if !presented.opens(&known.key, now) || presented.environment != known.key.environment {
             return Err(invalid());
         }
         usable(&known, now).ok_or_else(invalid)?;

@@ -182,7 +182,7 @@ async fn authenticated(
         Refused(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", why, false)
     })?;
     Ok(found.filter(|known| {
-        let right = presented.matches(&known.key.secret_hash);
+        let right = presented.opens(&known.key, now);
         right && Some(known.key.id) == id && usable(known, now).is_some()
     }))
 }

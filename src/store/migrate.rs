@@ -26,6 +26,14 @@ const MIGRATIONS: &[(i64, &str, Sql)] = &[
         "policies by prefix",
         postgres(include_str!("../../migrations/0003_policies_by_prefix.postgres.sql")),
     ),
+    (
+        4,
+        "keys",
+        Sql {
+            sqlite: include_str!("../../migrations/0004_keys.sqlite.sql"),
+            postgres: include_str!("../../migrations/0004_keys.postgres.sql"),
+        },
+    ),
 ];
 
 const fn both(text: &'static str) -> Sql {

@@ -9,6 +9,7 @@ mod events;
 mod holds;
 mod idempotency;
 mod input;
+mod key_rotation;
 mod keys;
 mod oauth;
 mod orders;

@@ -125,6 +125,8 @@ fn key(account: &Account, n: usize) -> Key {
         environment: account.environment,
         name: format!("Key {n}"),
         secret_hash: "none".into(),
+        former_hash: None,
+        former_until: None,
         scopes: Json(Vec::new()),
         hold_classes: Json(Vec::new()),
         status: KeyStatus::Active,

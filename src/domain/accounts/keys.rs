@@ -1,5 +1,7 @@
 //! Handing out credentials and taking them back.
 
+use std::time::Duration;
+
 use crate::domain::{Error, Object, Result, Work};
 use crate::model::accounts::accounts::Account;
 use crate::model::accounts::keys::{Key, KeyStatus, KeyView};
@@ -23,17 +25,31 @@ pub struct Issue {
     pub expires_at: Option<Time>,
 }
 
+/// What a secret that was told opens.
+struct Rights<'a> {
+    scopes: &'a [Scope],
+    hold_classes: &'a [ReasonClass],
+}
+
+impl Rights<'_> {
+    /// Refuses what the caller's own credential lacks.
+    fn within(&self, actor: &Actor) -> Result<()> {
+        let lacking: Vec<_> =
+            self.scopes.iter().filter(|scope| !actor.has(**scope)).map(|scope| scope.as_str()).collect();
+        if !lacking.is_empty() {
+            return Err(Error::ScopeEscalation(lacking.join(" ")));
+        }
+        match self.hold_classes.iter().find(|class| !actor.hold_classes.contains(class)) {
+            Some(class) => Err(Error::ScopeEscalation(format!("holds for the reason {class}"))),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Hands out a key. It can have no scope, no reason for holds and no reach that the caller's own key lacks.
 pub async fn create(work: &mut Work, actor: &Actor, issue: Issue) -> Result<Key> {
     let account = super::accounts::open(&mut work.tx, issue.account_id.unwrap_or(actor.subject_id)).await?;
-    let lacking: Vec<_> =
-        issue.scopes.iter().filter(|scope| !actor.has(**scope)).map(|scope| scope.as_str()).collect();
-    if !lacking.is_empty() {
-        return Err(Error::ScopeEscalation(lacking.join(" ")));
-    }
-    if let Some(class) = issue.hold_classes.iter().find(|class| !actor.hold_classes.contains(class)) {
-        return Err(Error::ScopeEscalation(format!("holds for the reason {class}")));
-    }
+    Rights { scopes: &issue.scopes, hold_classes: &issue.hold_classes }.within(actor)?;
     if issue.expires_at.is_some_and(|expires| expires <= work.now) {
         return Err(Error::invalid("/expires_at", "in_the_past", "must lie ahead"));
     }
@@ -49,6 +65,8 @@ pub async fn insert(work: &mut Work, account: &Account, issue: Issue, created_by
         environment: account.environment,
         name: issue.name,
         secret_hash: issue.secret_hash,
+        former_hash: None,
+        former_until: None,
         scopes: Json(issue.scopes),
         hold_classes: Json(issue.hold_classes),
         status: KeyStatus::Active,
@@ -60,25 +78,58 @@ pub async fn insert(work: &mut Work, account: &Account, issue: Issue, created_by
         version: 1,
     };
     store::accounts::keys::insert(&mut work.tx, &key).await?;
-    let view = KeyView::from(key.clone());
-    work.event(EventType::KeyCreated, (key.account_id, &key.path), "key", Object::new(key.id, 1, &view));
+    tell(work, EventType::KeyCreated, &key);
     Ok(key)
+}
+
+/// Gives a key a new secret, which the caller is told: so the key can have no right that the caller's own
+/// lacks. The secret before works until the overlap is over.
+pub async fn rotate(
+    work: &mut Work,
+    actor: &Actor,
+    id: KeyId,
+    secret_hash: &str,
+    overlap: Duration,
+) -> Result<Key> {
+    let key = find(work, id).await?;
+    super::accounts::open(&mut work.tx, key.account_id).await?;
+    Rights { scopes: &key.scopes, hold_classes: &key.hold_classes }.within(actor)?;
+    let over = |current: &str| Error::State {
+        current: current.to_owned(),
+        action: "Rotating the key",
+        allowed: Vec::new(),
+    };
+    if key.expires_at.is_some_and(|expires| expires <= work.now) {
+        return Err(over("expired"));
+    }
+    let former_until = Some(work.now.plus(overlap)).filter(|_| !overlap.is_zero());
+    if !store::accounts::keys::rotate(&mut work.tx, id, secret_hash, former_until).await? {
+        return Err(over(KeyStatus::Revoked.as_str()));
+    }
+    let rotated = find(work, id).await?;
+    tell(work, EventType::KeyRotated, &rotated);
+    Ok(rotated)
+}
+
+async fn find(work: &mut Work, id: KeyId) -> Result<Key> {
+    store::accounts::keys::find(&mut work.tx, id).await?.ok_or(Error::NotFound("key"))
+}
+
+/// Records an event of the key as it is now.
+fn tell(work: &mut Work, event_type: EventType, key: &Key) {
+    let view = KeyView::from(key.clone());
+    let object = Object::new(key.id, key.version, &view);
+    work.event(event_type, (key.account_id, &key.path), "key", object);
 }
 
 /// Revokes a key for good; one that was revoked stays so.
 pub async fn revoke(work: &mut Work, id: KeyId) -> Result<Key> {
-    let mut key = store::accounts::keys::find(&mut work.tx, id).await?.ok_or(Error::NotFound("key"))?;
+    let mut key = find(work, id).await?;
     if store::accounts::keys::revoke(&mut work.tx, id, work.now).await? {
         key.status = KeyStatus::Revoked;
         key.revoked_at = Some(work.now);
         key.version += 1;
-        let view = KeyView::from(key.clone());
-        work.event(
-            EventType::KeyRevoked,
-            (key.account_id, &key.path),
-            "key",
-            Object::new(key.id, key.version, &view),
-        );
+        tell(work, EventType::KeyRevoked, &key);
     }
     Ok(key)
 }

@@ -24,6 +24,9 @@ pub struct Key {
     pub environment: Environment,
     pub name: String,
     pub secret_hash: String,
+    /// The hash of the secret before the last rotation, and until when it works.
+    pub former_hash: Option<String>,
+    pub former_until: Option<Time>,
     pub scopes: Json<Vec<Scope>>,
     pub hold_classes: Json<Vec<ReasonClass>>,
     pub status: KeyStatus,
@@ -52,6 +55,8 @@ pub struct KeyView {
     pub created_at: Time,
     /// From then on the key is refused.
     pub expires_at: Option<Time>,
+    /// Until then the secret before the last rotation works as well.
+    pub overlap_ends_at: Option<Time>,
     /// Right to the minute.
     pub last_used_at: Option<Time>,
 }
@@ -68,12 +73,13 @@ impl From<Key> for KeyView {
             status: key.status,
             created_at: key.created_at,
             expires_at: key.expires_at,
+            overlap_ends_at: key.former_until,
             last_used_at: key.last_used_at,
         }
     }
 }
 
-/// A key with its secret, as it is told once: when it is made.
+/// A key with its secret, as it is told once: when it is made or rotated.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CreatedKey {
     #[serde(flatten)]

@@ -12,6 +12,7 @@ stored_as_text! {
         AccountCreated = "account.created",
         AccountUpdated = "account.updated",
         KeyCreated = "key.created",
+        KeyRotated = "key.rotated",
         KeyRevoked = "key.revoked",
         ServerCreated = "server.created",
         ServerUpdated = "server.updated",

@@ -7,8 +7,8 @@ use crate::store::{Conn, Result, Tx};
 
 macro_rules! columns {
     () => {
-        "k.id, k.account_id, k.path, k.environment, k.name, k.secret_hash, k.scopes, k.hold_classes, k.status,
-         k.created_by, k.created_at, k.expires_at, k.revoked_at, k.last_used_at, k.version"
+        "k.id, k.account_id, k.path, k.environment, k.name, k.secret_hash, k.former_hash, k.former_until,
+         k.scopes, k.hold_classes, k.status, k.created_by, k.created_at, k.expires_at, k.revoked_at, k.last_used_at, k.version"
     };
 }
 
@@ -88,6 +88,24 @@ pub async fn revoke(tx: &mut Tx, id: KeyId, now: Time) -> Result<bool> {
         )
         .bind(id)
         .bind(now)
+        .execute()
+        .await?;
+    Ok(changed == 1)
+}
+
+/// Gives the key a new secret. The one it had goes on working until `former_until`, or ends if that is none;
+/// one that was on its way out ends. Says whether the key was active.
+pub async fn rotate(tx: &mut Tx, id: KeyId, secret_hash: &str, former_until: Option<Time>) -> Result<bool> {
+    let changed = tx
+        .query(
+            "UPDATE api_keys SET former_until = $3,
+                 former_hash = CASE WHEN $3 IS NULL THEN NULL ELSE secret_hash END,
+                 secret_hash = $2, version = version + 1
+             WHERE id = $1 AND status = 'active'",
+        )
+        .bind(id)
+        .bind(secret_hash)
+        .bind(former_until)
         .execute()
         .await?;
     Ok(changed == 1)

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use actix_web::{HttpResponse, delete, get, http::header, post};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
@@ -20,7 +22,7 @@ use crate::model::{Path, Time};
 use crate::store;
 
 pub fn routes(v1: &mut ServiceConfig) {
-    v1.service(keys_list).service(keys_create).service(keys_get).service(keys_revoke);
+    v1.service(keys_list).service(keys_create).service(keys_get).service(keys_rotate).service(keys_revoke);
 }
 
 list!(KeyList, KeyView);
@@ -45,8 +47,19 @@ struct NewKey {
     expires_at: Option<Time>,
 }
 
+/// How the secret before ends.
+#[derive(Debug, Clone, Default, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RotateKey {
+    /// For how many seconds the secret before works beside the new one, a week at most. It ends at once if
+    /// this is 0 or left out.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 604_800, default = 0, example = 3600)]
+    overlap_seconds: u32,
+}
+
 /// For how long a key is good if nothing is said.
-const YEAR: std::time::Duration = std::time::Duration::from_secs(365 * 24 * 60 * 60);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl NewKey {
     fn rights(&self) -> Result<(Vec<Scope>, Vec<ReasonClass>), Error> {
@@ -134,6 +147,34 @@ async fn keys_get(mut caller: Caller<need::KeysRead>) -> Result<HttpResponse, Pr
     let found = store::accounts::keys::find(&mut caller.read().await?, id).await?;
     let key = found.ok_or(domain::Error::NotFound("key"))?;
     Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(key.version))).json(KeyView::from(key)))
+}
+
+/// Rotate a key
+///
+/// Gives it a new secret, which is in this answer and in no other; the key needs every right of the one that
+/// it rotates. The secret before works until the overlap ends. Of a key at most two secrets work: one that was
+/// still on its way out ends.
+#[utoipa::path(
+    tag = "keys",
+    security(("oauth2" = ["keys:write"])),
+    params(("id" = KeyId, Path)),
+    request_body = RotateKey,
+    responses((status = 201, description = "Rotated; the new secret is told once", body = CreatedKey)),
+)]
+#[post("/keys/{id}/rotate")]
+async fn keys_rotate(mut caller: Caller<need::KeysWrite>) -> Result<HttpResponse, Problem> {
+    let id = caller.id("key")?;
+    let body = caller.json_or(RotateKey::default()).await?;
+    let secret = SecretKey::generate(caller.credential.key.environment, id);
+    let overlap = Duration::from_secs(u64::from(body.overlap_seconds));
+    caller
+        .write(async move |work, actor| {
+            let key = keys::rotate(work, actor, id, &secret.hash, overlap).await?;
+            let (place, version) = (format!("/v1/keys/{}", key.id), key.version);
+            let told = CreatedKey { key: key.into(), secret: secret.text.expose_secret().to_owned() };
+            Ok(Answer::made(true, place, &told).version(version).about(id).secret())
+        })
+        .await
 }
 
 /// Revoke a key
