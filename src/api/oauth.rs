@@ -12,7 +12,8 @@ use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::caller::{form, key_id, usable};
+use super::caller::form;
+use super::credentials::{key_id, usable};
 use super::state::State;
 use crate::access::random;
 use crate::access::secret::Presented;
