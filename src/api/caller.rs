@@ -21,6 +21,7 @@ use super::state::State;
 use super::{door, idempotency};
 use crate::domain::{self, Work};
 use crate::model::accounts::accounts::AccountType;
+use crate::model::accounts::addresses::admits;
 use crate::model::ids::{AccountId, RequestId};
 use crate::model::scopes::{Need, Scope};
 use crate::model::services::Access;
@@ -146,6 +147,8 @@ impl<S> Caller<S> {
             key_id: key.id,
             scopes: self.scopes.clone(),
             hold_classes: key.hold_classes.0.clone().into(),
+            allowed_addresses: key.allowed_addresses.0.clone().into(),
+            expires_at: key.expires_at,
             environment: key.environment,
             request_id: request_id(&self.request),
             address: address(&self.state, &self.request),
@@ -234,7 +237,14 @@ impl<S: Need> FromRequest for Caller<S> {
         Box::pin(async move {
             let state = request.app_data::<web::Data<State>>().expect("the state is registered").clone();
             let now = state.clock.now();
+            let address = address(&state, &request);
             let (credential, scopes) = authenticate(&state, &request, now).await?;
+            if !admits(&credential.key.allowed_addresses, address) {
+                return Err(Problem::new(
+                    Code::IpNotAllowed,
+                    "The credential is not taken from this address.",
+                ));
+            }
             if !scopes.contains(&S::SCOPE) {
                 return Err(lacking(S::SCOPE));
             }
@@ -243,7 +253,7 @@ impl<S: Need> FromRequest for Caller<S> {
             let route =
                 state.routes.find(request.method(), &pattern).expect("every route is in the document");
             check_parameters(&route, &request)?;
-            state.principals.used(credential.key.id, now);
+            state.principals.used(credential.key.id, now, address);
             Ok(Self {
                 state,
                 request,

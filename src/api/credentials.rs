@@ -69,7 +69,9 @@ fn verified(state: &State, token: &str, now: Time) -> Option<Arc<Claims>> {
 /// Whether a key is in force and its account open.
 pub fn usable(known: &Credential, now: Time) -> Option<()> {
     let key = &known.key;
-    let in_force = key.status == KeyStatus::Active && key.expires_at.is_none_or(|expires| expires > now);
+    let in_force = key.status == KeyStatus::Active
+        && key.not_before.is_none_or(|begins| begins <= now)
+        && key.expires_at.is_none_or(|expires| expires > now);
     (in_force && known.account_status == AccountStatus::Active).then_some(())
 }
 

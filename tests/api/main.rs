@@ -9,6 +9,7 @@ mod events;
 mod holds;
 mod idempotency;
 mod input;
+mod key_places;
 mod key_rotation;
 mod keys;
 mod oauth;
@@ -17,6 +18,6 @@ mod quotas;
 
 use std::time::Duration;
 
-use common::api::{Answer, Party, Site, With, World, add, change, mail_quotas, mailbox};
+use common::api::{Answer, Call, Party, Site, With, World, add, change, mail_quotas, mailbox};
 use common::until;
 use serde_json::{Value, json};

@@ -129,12 +129,15 @@ fn key(account: &Account, n: usize) -> Key {
         former_until: None,
         scopes: Json(Vec::new()),
         hold_classes: Json(Vec::new()),
+        allowed_addresses: Json(Vec::new()),
         status: KeyStatus::Active,
         created_by: "test".into(),
         created_at: account.created_at,
+        not_before: None,
         expires_at: Some(account.updated_at),
         revoked_at: None,
         last_used_at: None,
+        last_used_ip: None,
         version: 1,
     }
 }

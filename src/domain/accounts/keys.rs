@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::domain::{Error, Object, Result, Work};
 use crate::model::accounts::accounts::Account;
+use crate::model::accounts::addresses::{AddressRange, lies_inside};
 use crate::model::accounts::keys::{Key, KeyStatus, KeyView};
 use crate::model::events::events::EventType;
 use crate::model::ids::{AccountId, KeyId};
@@ -22,6 +23,9 @@ pub struct Issue {
     pub name: String,
     pub scopes: Vec<Scope>,
     pub hold_classes: Vec<ReasonClass>,
+    /// From where it may be used; from everywhere if there is none.
+    pub allowed_addresses: Vec<AddressRange>,
+    pub not_before: Option<Time>,
     pub expires_at: Option<Time>,
 }
 
@@ -29,6 +33,7 @@ pub struct Issue {
 struct Rights<'a> {
     scopes: &'a [Scope],
     hold_classes: &'a [ReasonClass],
+    allowed_addresses: &'a [AddressRange],
 }
 
 impl Rights<'_> {
@@ -39,19 +44,30 @@ impl Rights<'_> {
         if !lacking.is_empty() {
             return Err(Error::ScopeEscalation(lacking.join(" ")));
         }
-        match self.hold_classes.iter().find(|class| !actor.hold_classes.contains(class)) {
-            Some(class) => Err(Error::ScopeEscalation(format!("holds for the reason {class}"))),
-            None => Ok(()),
+        if let Some(class) = self.hold_classes.iter().find(|class| !actor.hold_classes.contains(class)) {
+            return Err(Error::ScopeEscalation(format!("holds for the reason {class}")));
         }
+        if !lies_inside(self.allowed_addresses, &actor.allowed_addresses) {
+            return Err(Error::ScopeEscalation("addresses outside its own".into()));
+        }
+        Ok(())
     }
 }
 
 /// Hands out a key. It can have no scope, no reason for holds and no reach that the caller's own key lacks.
 pub async fn create(work: &mut Work, actor: &Actor, issue: Issue) -> Result<Key> {
     let account = super::accounts::open(&mut work.tx, issue.account_id.unwrap_or(actor.subject_id)).await?;
-    Rights { scopes: &issue.scopes, hold_classes: &issue.hold_classes }.within(actor)?;
+    let rights = Rights {
+        scopes: &issue.scopes,
+        hold_classes: &issue.hold_classes,
+        allowed_addresses: &issue.allowed_addresses,
+    };
+    rights.within(actor)?;
     if issue.expires_at.is_some_and(|expires| expires <= work.now) {
         return Err(Error::invalid("/expires_at", "in_the_past", "must lie ahead"));
+    }
+    if issue.not_before.zip(issue.expires_at).is_some_and(|(begins, expires)| begins >= expires) {
+        return Err(Error::invalid("/not_before", "after_the_end", "must lie before expires_at"));
     }
     insert(work, &account, issue, &actor.key_id.to_string()).await
 }
@@ -69,12 +85,15 @@ pub async fn insert(work: &mut Work, account: &Account, issue: Issue, created_by
         former_until: None,
         scopes: Json(issue.scopes),
         hold_classes: Json(issue.hold_classes),
+        allowed_addresses: Json(issue.allowed_addresses),
         status: KeyStatus::Active,
         created_by: created_by.to_owned(),
         created_at: work.now,
+        not_before: issue.not_before,
         expires_at: issue.expires_at,
         revoked_at: None,
         last_used_at: None,
+        last_used_ip: None,
         version: 1,
     };
     store::accounts::keys::insert(&mut work.tx, &key).await?;
@@ -93,7 +112,12 @@ pub async fn rotate(
 ) -> Result<Key> {
     let key = find(work, id).await?;
     super::accounts::open(&mut work.tx, key.account_id).await?;
-    Rights { scopes: &key.scopes, hold_classes: &key.hold_classes }.within(actor)?;
+    let rights = Rights {
+        scopes: &key.scopes,
+        hold_classes: &key.hold_classes,
+        allowed_addresses: &key.allowed_addresses,
+    };
+    rights.within(actor)?;
     let over = |current: &str| Error::State {
         current: current.to_owned(),
         action: "Rotating the key",

@@ -2,4 +2,5 @@
 
 #[expect(clippy::module_inception, reason = "a capability's first noun has its name, in every layer")]
 pub mod accounts;
+pub mod addresses;
 pub mod keys;

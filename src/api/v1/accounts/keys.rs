@@ -14,6 +14,7 @@ use crate::api::problem::Problem;
 use crate::api::v1::fields;
 use crate::domain::accounts::keys::{self, Issue};
 use crate::domain::{self, Error};
+use crate::model::accounts::addresses::AddressRange;
 use crate::model::accounts::keys::{CreatedKey, KeyView};
 use crate::model::ids::{AccountId, KeyId};
 use crate::model::scopes::{Bundle, Scope, need};
@@ -43,6 +44,12 @@ struct NewKey {
     /// For which reasons it may place and lift holds; as the bundle has it, or all, if left out.
     #[schema(max_items = 10)]
     hold_classes: Option<Vec<ReasonClass>>,
+    /// From where the key and its tokens are taken; from everywhere if left out. A key that has such a list
+    /// itself makes only keys whose list lies inside it.
+    #[schema(min_items = 1, max_items = 50)]
+    allowed_addresses: Option<Vec<AddressRange>>,
+    /// Before that the key is refused; it is good at once if left out.
+    not_before: Option<Time>,
     /// A year from now if left out.
     expires_at: Option<Time>,
 }
@@ -121,6 +128,8 @@ async fn keys_create(mut caller: Caller<need::KeysWrite>) -> Result<HttpResponse
         name: body.name,
         scopes,
         hold_classes,
+        allowed_addresses: body.allowed_addresses.unwrap_or_default(),
+        not_before: body.not_before,
         expires_at: Some(body.expires_at.unwrap_or_else(|| caller.now.plus(YEAR))),
     };
     let text = secret.text;
