@@ -91,8 +91,7 @@ on_both_servers! {
         let shown = site.get(&format!("/v1/keys/{id}")).key(&world.reseller.key).send().await.is(200);
         assert!(!shown.text.contains("tnk_") && !shown.text.contains("hash"), "{}", shown.text);
         assert_eq!(shown.header("etag"), first.header("etag"));
-        let feed = site.all(&world.reseller.key, "/v1/events", 200).await;
-        let told: Vec<_> = feed.iter().filter(|event| event["type"] == "key.rotated").collect();
+        let told = told(site, &world.reseller.key, "key.rotated").await;
         assert!(told.len() == 1 && told[0]["resource"]["id"] == id.as_str(), "{told:?}");
         assert!(!told[0].to_string().contains("tnk_"));
     }

@@ -23,7 +23,8 @@ on_both_servers! {
         let scopes: Vec<_> = tenantry::model::scopes::Scope::ALL.iter().map(|scope| scope.as_str()).collect();
         for (method, path, scope) in operations() {
             if scope.is_none() {
-                assert!(!path.starts_with("/v1/"), "{path} has no scope");
+                let open = !path.starts_with("/v1/") || path == "/v1/keys/report_leaked";
+                assert!(open, "{path} has no scope");
                 continue;
             }
             let place = format!("{method} {path}");

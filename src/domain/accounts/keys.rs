@@ -146,14 +146,29 @@ fn tell(work: &mut Work, event_type: EventType, key: &Key) {
     work.event(event_type, (key.account_id, &key.path), "key", object);
 }
 
+/// Revokes a key that somebody found where it does not belong, and tells its account so.
+pub async fn leaked(work: &mut Work, id: KeyId) -> Result<Key> {
+    let (key, was_active) = end(work, id).await?;
+    if was_active {
+        tell(work, EventType::KeyLeaked, &key);
+    }
+    Ok(key)
+}
+
 /// Revokes a key for good; one that was revoked stays so.
 pub async fn revoke(work: &mut Work, id: KeyId) -> Result<Key> {
+    end(work, id).await.map(|(key, _)| key)
+}
+
+/// The key as it is once it is revoked, and whether it was active until now.
+async fn end(work: &mut Work, id: KeyId) -> Result<(Key, bool)> {
     let mut key = find(work, id).await?;
-    if store::accounts::keys::revoke(&mut work.tx, id, work.now).await? {
+    let was_active = store::accounts::keys::revoke(&mut work.tx, id, work.now).await?;
+    if was_active {
         key.status = KeyStatus::Revoked;
         key.revoked_at = Some(work.now);
         key.version += 1;
         tell(work, EventType::KeyRevoked, &key);
     }
-    Ok(key)
+    Ok((key, was_active))
 }

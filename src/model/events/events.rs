@@ -14,6 +14,7 @@ stored_as_text! {
         KeyCreated = "key.created",
         KeyRotated = "key.rotated",
         KeyRevoked = "key.revoked",
+        KeyLeaked = "key.leaked",
         ServerCreated = "server.created",
         ServerUpdated = "server.updated",
         VirtualServerCreated = "virtual_server.created",
