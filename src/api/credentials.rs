@@ -6,6 +6,7 @@ use actix_web::HttpRequest;
 use actix_web::http::header;
 use sha2::{Digest, Sha256};
 
+use super::caller::form;
 use super::problem::{Code, Problem};
 use super::state::State;
 use crate::access::secret::Presented;
@@ -73,6 +74,21 @@ pub fn usable(known: &Credential, now: Time) -> Option<()> {
         && key.not_before.is_none_or(|begins| begins <= now)
         && key.expires_at.is_none_or(|expires| expires > now);
     (in_force && known.account_status == AccountStatus::Active).then_some(())
+}
+
+/// The parameters in which callers of other APIs send credentials.
+const CREDENTIALS: [&str; 4] = ["access_token", "api_key", "key", "token"];
+
+/// Refuses a query with a credential in it: URLs are kept in logs and histories.
+pub fn check_url(state: &State, query: &str) -> Result<(), Problem> {
+    let is_key = |text: &str| Presented::parse(text.trim()).is_some();
+    let found = form(query).any(|(name, value)| {
+        CREDENTIALS.iter().any(|known| name.eq_ignore_ascii_case(known)) || is_key(&name) || is_key(&value)
+    });
+    match found {
+        true => Err(challenge(state, Code::Unauthenticated, "credentials in URL")),
+        false => Ok(()),
+    }
 }
 
 fn challenge(state: &State, code: Code, detail: &str) -> Problem {

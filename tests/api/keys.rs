@@ -106,4 +106,31 @@ on_both_servers! {
         let refused = site.post("/v1/keys").key(&world.reseller.key).json(asked).send().await.refused(422, "validation_failed");
         assert_eq!(refused.faults(), [("/expires_at".into(), "in_the_past".into())]);
     }
+    /// KEY-12
+    async fn a_credential_in_a_url_is_refused_whatever_else_is_sent(site: With::no_workers()) {
+        let key = &site.operator_key;
+        let escaped = key.replace('_', "%5F");
+        for query in ["access_token=x", "api_key=x", "key=", "token=x", "Access_Token=x", "limit=5&token=x", key]
+            .into_iter()
+            .map(str::to_owned)
+            .chain([format!("key={key}"), format!("limit={key}"), format!("x=1&y={escaped}")])
+        {
+            for path in ["/v1/orders", "/v1/me", "/v1/nowhere", "/oauth/jwks"] {
+                let call = site.get(&format!("{path}?{query}")).key(key);
+                let refused = call.send().await.refused(401, "unauthenticated");
+                assert_eq!(refused.text_at("detail"), "credentials in URL", "{path}?{query}");
+                assert!(refused.header("www-authenticate").unwrap().starts_with("Bearer resource_metadata="));
+                assert!(!refused.text.contains("tnk_"), "{}", refused.text);
+            }
+        }
+        site.get("/v1/orders?keys=x").key(key).send().await.refused(400, "unknown_parameter");
+        site.get("/v1/orders?limit=5").key(key).send().await.is(200);
+    }
+
+    /// KEY-12
+    async fn a_key_in_a_body_lets_nobody_in(site: With::no_workers()) {
+        let body = json!({"name": "k", "scopes": ["orders:read"], "key": site.operator_key, "access_token": site.operator_key});
+        let refused = site.post("/v1/keys").json(body).send().await.refused(401, "unauthenticated");
+        assert!(!refused.text.contains("tnk_"), "{}", refused.text);
+    }
 }
