@@ -137,9 +137,21 @@ where
         }
         Err(problem) => {
             work.tx.undo().await?;
+            if problem.code == Code::ScopeEscalation && !entry.dry_run {
+                keep_refusal(&entry, &problem).await?;
+            }
             Err(problem)
         }
     }
+}
+
+/// Keeps in the audit that a caller reached for rights which it lacks, as nothing else of its request is kept.
+async fn keep_refusal(entry: &Entry, problem: &Problem) -> Result<(), Problem> {
+    let tx = entry.state.db.write(entry.actor.subtree()).await?;
+    let mut work = Work::of(tx, &entry.actor);
+    work.record(Some(entry.audit_line(problem.code.status(), None, "refused"))).await?;
+    work.tx.commit().await?;
+    Ok(())
 }
 
 /// The order of statements in every writing transaction: the key, the use-case, what it recorded, the
@@ -162,7 +174,7 @@ where
         return entry.replay(slot, reply, &request);
     }
     let answer = use_case(work, actor).await?;
-    work.record(Some(entry.audit_line(&answer))).await?;
+    work.record(Some(entry.audit_line(answer.status, answer.resource.clone(), "done"))).await?;
     if let Some(slot) = &slot {
         replies::finish(&mut work.tx, slot, &entry.reply(slot, &answer, request)).await?;
     }
@@ -255,9 +267,9 @@ impl Entry {
         }
     }
 
-    fn audit_line(&self, answer: &Answer) -> Line {
+    fn audit_line(&self, status: u16, resource: Option<String>, outcome: &str) -> Line {
         let mut detail = Map::new();
-        detail.insert("status".into(), answer.status.into());
+        detail.insert("status".into(), status.into());
         Line {
             account_id: self.actor.subject_id,
             sequence: 0,
@@ -265,10 +277,10 @@ impl Entry {
             principal_id: self.actor.principal_id,
             key_id: self.actor.key_id,
             action: self.route.operation_id.clone(),
-            resource: answer.resource.clone(),
+            resource,
             request_id: self.actor.request_id.to_string(),
             address: self.actor.address.map(|address| address.to_string()),
-            outcome: "done".into(),
+            outcome: outcome.into(),
             detail: Json(detail),
             occurred_at: self.actor.now,
         }

@@ -34,6 +34,7 @@ struct Rights<'a> {
     scopes: &'a [Scope],
     hold_classes: &'a [ReasonClass],
     allowed_addresses: &'a [AddressRange],
+    expires_at: Option<Time>,
 }
 
 impl Rights<'_> {
@@ -50,7 +51,12 @@ impl Rights<'_> {
         if !lies_inside(self.allowed_addresses, &actor.allowed_addresses) {
             return Err(Error::ScopeEscalation("addresses outside its own".into()));
         }
-        Ok(())
+        match actor.expires_at {
+            Some(end) if self.expires_at.is_none_or(|expires| expires > end) => {
+                Err(Error::ScopeEscalation("an end later than its own".into()))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -61,6 +67,7 @@ pub async fn create(work: &mut Work, actor: &Actor, issue: Issue) -> Result<Key>
         scopes: &issue.scopes,
         hold_classes: &issue.hold_classes,
         allowed_addresses: &issue.allowed_addresses,
+        expires_at: issue.expires_at,
     };
     rights.within(actor)?;
     if issue.expires_at.is_some_and(|expires| expires <= work.now) {
@@ -116,6 +123,7 @@ pub async fn rotate(
         scopes: &key.scopes,
         hold_classes: &key.hold_classes,
         allowed_addresses: &key.allowed_addresses,
+        expires_at: key.expires_at,
     };
     rights.within(actor)?;
     let over = |current: &str| Error::State {

@@ -50,7 +50,7 @@ struct NewKey {
     allowed_addresses: Option<Vec<AddressRange>>,
     /// Before that the key is refused; it is good at once if left out.
     not_before: Option<Time>,
-    /// A year from now if left out.
+    /// Not later than the end of the caller's own key. A year from now if left out, or that end if it comes first.
     expires_at: Option<Time>,
 }
 
@@ -121,6 +121,8 @@ async fn keys_create(mut caller: Caller<need::KeysWrite>) -> Result<HttpResponse
     let (scopes, hold_classes) = body.rights()?;
     let id = KeyId::new();
     let secret = SecretKey::generate(caller.credential.key.environment, id);
+    let year = caller.now.plus(YEAR);
+    let end = caller.credential.key.expires_at.map_or(year, |end| end.min(year));
     let issue = Issue {
         id,
         secret_hash: secret.hash,
@@ -130,7 +132,7 @@ async fn keys_create(mut caller: Caller<need::KeysWrite>) -> Result<HttpResponse
         hold_classes,
         allowed_addresses: body.allowed_addresses.unwrap_or_default(),
         not_before: body.not_before,
-        expires_at: Some(body.expires_at.unwrap_or_else(|| caller.now.plus(YEAR))),
+        expires_at: Some(body.expires_at.unwrap_or(end)),
     };
     let text = secret.text;
     caller
