@@ -169,7 +169,7 @@ async fn keys_get(mut caller: Caller<need::KeysRead>) -> Result<HttpResponse, Pr
     tag = "keys",
     security(("oauth2" = ["keys:write"])),
     params(("id" = KeyId, Path)),
-    request_body = RotateKey,
+    request_body(content = RotateKey, description = "May be left out"),
     responses((status = 201, description = "Rotated; the new secret is told once", body = CreatedKey)),
 )]
 #[post("/keys/{id}/rotate")]
