@@ -1,11 +1,13 @@
 //! Who a credential stands for, remembered for a few seconds so that most requests ask the database nothing.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use moka::future::Cache;
 
+use crate::model::accounts::addresses::network;
 use crate::model::ids::KeyId;
 use crate::model::{Subtree, Time};
 use crate::store::accounts::keys::{Credential, credential, touch};
@@ -16,11 +18,14 @@ pub const MEMORY: Duration = Duration::from_secs(4);
 /// How many keys are remembered at most, known and unknown ones.
 const CAPACITY: u64 = 100_000;
 
+/// When a key was last used, and from where.
+type Use = (Time, Option<IpAddr>);
+
 /// The keys seen lately, and when they were last used.
 #[derive(Clone)]
 pub struct Principals {
     seen: Cache<KeyId, Option<Arc<Credential>>>,
-    used: Arc<Mutex<HashMap<KeyId, Time>>>,
+    used: Arc<Mutex<HashMap<KeyId, Use>>>,
 }
 
 impl Principals {
@@ -50,11 +55,11 @@ impl Principals {
     }
 
     /// Notes that the key was used; [`Principals::write_back`] keeps it.
-    pub fn used(&self, id: KeyId, now: Time) {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(id, now);
+    pub fn used(&self, id: KeyId, now: Time, address: Option<IpAddr>) {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(id, (now, address));
     }
 
-    /// Writes when keys were last used; what a crash loses is less than the time between two calls.
+    /// Writes when keys were last used and from where; what a crash loses is less than the time between two calls.
     pub async fn write_back(&self, db: &Db) -> Result<()> {
         let used = std::mem::take(&mut *self.used.lock().unwrap_or_else(PoisonError::into_inner));
         if used.is_empty() {
@@ -63,8 +68,8 @@ impl Principals {
         let mut tx = db.write(Subtree::everything()).await?;
         let mut used: Vec<_> = used.into_iter().collect();
         used.sort_unstable_by_key(|(id, _)| *id);
-        for (id, at) in used {
-            touch(&mut tx, id, at).await?;
+        for (id, (at, address)) in used {
+            touch(&mut tx, id, at, address.map(network).as_deref()).await?;
         }
         tx.commit().await
     }

@@ -8,7 +8,9 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
 use super::random::{self, BASE62};
+use crate::model::Time;
 use crate::model::accounts::accounts::Environment;
+use crate::model::accounts::keys::Key;
 use crate::model::ids::KeyId;
 
 /// What a scanner of source code finds our keys by.
@@ -72,6 +74,13 @@ impl Presented {
     /// The SHA-256 of the secret, under which a verdict can be remembered.
     pub fn hash(&self) -> &[u8; 32] {
         &self.hash
+    }
+
+    /// Whether the secret is the key's own, or the one before it while that still works.
+    pub fn opens(&self, key: &Key, now: Time) -> bool {
+        let current = self.matches(&key.secret_hash);
+        let former = self.matches(key.former_hash.as_deref().unwrap_or_default());
+        current | (former & key.former_until.is_some_and(|until| now < until))
     }
 
     /// Whether the secret is the one whose hash was kept; it takes the same time for every secret.

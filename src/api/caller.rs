@@ -10,21 +10,19 @@ use actix_web::dev::Payload;
 use actix_web::http::{Method, header};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, web};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::answer::Answer;
 use super::body::{self, Body};
+use super::credentials::authenticate;
 use super::document::Route;
 use super::page::Page;
 use super::problem::{Code, Fault, Problem};
 use super::state::State;
 use super::{door, idempotency};
-use crate::access::secret::Presented;
-use crate::access::tokens::Claims;
 use crate::domain::{self, Work};
-use crate::model::accounts::accounts::{AccountStatus, AccountType};
-use crate::model::accounts::keys::KeyStatus;
-use crate::model::ids::{AccountId, KeyId, RequestId};
+use crate::model::accounts::accounts::AccountType;
+use crate::model::accounts::addresses::admits;
+use crate::model::ids::{AccountId, RequestId};
 use crate::model::scopes::{Need, Scope};
 use crate::model::services::Access;
 use crate::model::{Actor, Path, Subtree, Time};
@@ -149,6 +147,8 @@ impl<S> Caller<S> {
             key_id: key.id,
             scopes: self.scopes.clone(),
             hold_classes: key.hold_classes.0.clone().into(),
+            allowed_addresses: key.allowed_addresses.0.clone().into(),
+            expires_at: key.expires_at,
             environment: key.environment,
             request_id: request_id(&self.request),
             address: address(&self.state, &self.request),
@@ -237,7 +237,14 @@ impl<S: Need> FromRequest for Caller<S> {
         Box::pin(async move {
             let state = request.app_data::<web::Data<State>>().expect("the state is registered").clone();
             let now = state.clock.now();
+            let address = address(&state, &request);
             let (credential, scopes) = authenticate(&state, &request, now).await?;
+            if !admits(&credential.key.allowed_addresses, address) {
+                return Err(Problem::new(
+                    Code::IpNotAllowed,
+                    "The credential is not taken from this address.",
+                ));
+            }
             if !scopes.contains(&S::SCOPE) {
                 return Err(lacking(S::SCOPE));
             }
@@ -246,7 +253,7 @@ impl<S: Need> FromRequest for Caller<S> {
             let route =
                 state.routes.find(request.method(), &pattern).expect("every route is in the document");
             check_parameters(&route, &request)?;
-            state.principals.used(credential.key.id, now);
+            state.principals.used(credential.key.id, now, address);
             Ok(Self {
                 state,
                 request,
@@ -260,71 +267,6 @@ impl<S: Need> FromRequest for Caller<S> {
                 scope: PhantomData,
             })
         })
-    }
-}
-
-/// Whose credential the request carries, and the scopes it may use.
-async fn authenticate(
-    state: &State,
-    request: &HttpRequest,
-    now: Time,
-) -> Result<(Arc<Credential>, Arc<[Scope]>), Problem> {
-    let Some(told) = request.headers().get(header::AUTHORIZATION) else {
-        return Err(challenge(
-            state,
-            Code::Unauthenticated,
-            "Send a key or an access token: Authorization: Bearer …",
-        ));
-    };
-    let invalid =
-        || challenge(state, Code::InvalidToken, "The credential is malformed, unknown, expired or revoked.");
-    let (scheme, token) = told.to_str().ok().and_then(|told| told.split_once(' ')).ok_or_else(invalid)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(invalid());
-    }
-    let token = token.trim();
-    if token.starts_with("tnk_") {
-        let presented = Presented::parse(token).ok_or_else(invalid)?;
-        let known = state.principals.find(&state.db, presented.id).await?.ok_or_else(invalid)?;
-        if !presented.matches(&known.key.secret_hash) || presented.environment != known.key.environment {
-            return Err(invalid());
-        }
-        usable(&known, now).ok_or_else(invalid)?;
-        let scopes = known.key.scopes.0.clone().into();
-        return Ok((known, scopes));
-    }
-    let claims = verified(state, token, now).ok_or_else(invalid)?;
-    let known = state.principals.find(&state.db, claims.client_id).await?.ok_or_else(invalid)?;
-    usable(&known, now).ok_or_else(invalid)?;
-    let granted = claims.scope.split(' ').filter_map(|scope| scope.parse().ok());
-    let scopes = granted.filter(|scope| known.key.scopes.contains(scope)).collect();
-    Ok((known, scopes))
-}
-
-/// What a token says; its signature is checked once and then remembered.
-fn verified(state: &State, token: &str, now: Time) -> Option<Arc<Claims>> {
-    let digest: [u8; 32] = Sha256::digest(token).into();
-    if let Some(claims) = state.tokens.verified.get(&digest) {
-        return (claims.exp > now.as_seconds()).then_some(claims);
-    }
-    let claims = Arc::new(state.tokens.verifier.verify(token, now).ok()?);
-    state.tokens.verified.insert(digest, claims.clone());
-    Some(claims)
-}
-
-/// Whether a key is in force and its account open.
-pub fn usable(known: &Credential, now: Time) -> Option<()> {
-    let key = &known.key;
-    let in_force = key.status == KeyStatus::Active && key.expires_at.is_none_or(|expires| expires > now);
-    (in_force && known.account_status == AccountStatus::Active).then_some(())
-}
-
-fn challenge(state: &State, code: Code, detail: &str) -> Problem {
-    let metadata = format!("{}/.well-known/oauth-protected-resource", state.tokens.issuer);
-    let error = if code == Code::InvalidToken { "error=\"invalid_token\", " } else { "" };
-    Problem {
-        challenge: Some(format!("Bearer {error}resource_metadata=\"{metadata}\"")),
-        ..Problem::new(code, detail)
     }
 }
 
@@ -370,9 +312,4 @@ fn check_parameters(route: &Route, request: &HttpRequest) -> Result<(), Problem>
             Err(Problem::new(Code::UnknownParameter, detail).with_errors(faults))
         }
     }
-}
-
-/// The key that a client of the token endpoint names.
-pub fn key_id(text: &str) -> Option<KeyId> {
-    text.parse().ok()
 }

@@ -75,7 +75,9 @@ fn finish(document: &mut Value) {
     let Some(paths) = document["paths"].as_object_mut() else { return };
     for (path, item) in paths {
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
-            if path.starts_with("/v1/") && operation["security"].is_array() {
+            if path.starts_with("/v1/") && operation["security"] == json!([{}]) {
+                tell_refusals(operation, OPEN_REFUSALS);
+            } else if path.starts_with("/v1/") && operation["security"].is_array() {
                 let answer = &operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"];
                 let schema = answer.as_str().and_then(|reference| reference.rsplit('/').next());
                 let paged =
@@ -151,6 +153,19 @@ fn complete(operation: &mut Value, method: &str, path: &str, paged: bool) {
         refusals.push(("413", "The body is too large"));
         refusals.push(("415", "The body is not application/json"));
     }
+    tell_refusals(operation, &refusals);
+}
+
+/// How operations refuse that take a body from anybody.
+const OPEN_REFUSALS: &[(&str, &str)] = &[
+    ("400", "The request, its query or its JSON is malformed"),
+    ("413", "The body is too large"),
+    ("415", "The body is not application/json"),
+    ("422", "Something in the body is not valid; `errors` names each place"),
+    ("503", "The database is not available"),
+];
+
+fn tell_refusals(operation: &mut Value, refusals: &[(&str, &str)]) {
     for (status, why) in refusals {
         if operation["responses"].get(status).is_none() {
             operation["responses"][status] = refusal(why);

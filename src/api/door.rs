@@ -15,7 +15,8 @@ use super::state::State;
 use super::{json, wait};
 use crate::access::seal::Context;
 use crate::domain::{self, Work};
-use crate::model::{Actor, Json};
+use crate::model::events::events::Cause;
+use crate::model::{Actor, Json, Subtree};
 use crate::store::audit::Line;
 use crate::store::replies::{self, Reply, Slot};
 
@@ -60,9 +61,7 @@ where
 {
     let (state, wait, subject) = (entry.state.clone(), entry.wait, entry.actor.subtree());
     let makes = entry.route.makes;
-    let came = actix_web::rt::spawn(run(entry, work))
-        .await
-        .map_err(|_| Problem::new(Code::InternalError, "Nothing was changed. Our side has been told."))??;
+    let came = actix_web::rt::spawn(run(entry, work)).await.map_err(|_| broken())??;
     match (came.answer.operation_id, wait) {
         (Some(operation), Some(longest)) => {
             let answer = wait::until_ended(&state, subject, came.answer, operation, longest, makes).await?;
@@ -70,6 +69,47 @@ where
         }
         _ => Ok(came.answer.render(came.replayed)),
     }
+}
+
+/// Runs work that a request without a credential set off, in one transaction with its events and its audit
+/// line, in whose account it stays. As with [`enter`], all is kept or nothing, and nothing cancels it.
+pub async fn enter_unasked<W>(state: web::Data<State>, line: Line, use_case: W) -> Result<(), Problem>
+where
+    W: AsyncFnOnce(&mut Work) -> domain::Result<()> + 'static,
+{
+    actix_web::rt::spawn(run_unasked(state, line, use_case)).await.map_err(|_| broken())?
+}
+
+async fn run_unasked<W>(state: web::Data<State>, line: Line, use_case: W) -> Result<(), Problem>
+where
+    W: AsyncFnOnce(&mut Work) -> domain::Result<()>,
+{
+    let tx = state.db.write(Subtree::of(&line.path)).await?;
+    let cause = Cause { key_id: None, request_id: Some(line.request_id.clone()), reason_code: None };
+    let mut work = Work::because(tx, cause, line.occurred_at);
+    let outcome = async {
+        use_case(&mut work).await?;
+        work.record(Some(line)).await?;
+        work.settle(None).await?;
+        work.tx.flush().await?;
+        Ok::<_, domain::Error>(())
+    };
+    match outcome.await {
+        Ok(()) => {
+            work.tx.commit().await?;
+            (state.signals.recorded)();
+            state.principals.forget();
+            Ok(())
+        }
+        Err(error) => {
+            work.tx.undo().await?;
+            Err(Problem::from(error))
+        }
+    }
+}
+
+fn broken() -> Problem {
+    Problem::new(Code::InternalError, "Nothing was changed. Our side has been told.")
 }
 
 async fn run<W>(entry: Entry, use_case: W) -> Result<Came, Problem>
@@ -97,9 +137,21 @@ where
         }
         Err(problem) => {
             work.tx.undo().await?;
+            if problem.code == Code::ScopeEscalation && !entry.dry_run {
+                keep_refusal(&entry, &problem).await?;
+            }
             Err(problem)
         }
     }
+}
+
+/// Keeps in the audit that a caller reached for rights which it lacks, as nothing else of its request is kept.
+async fn keep_refusal(entry: &Entry, problem: &Problem) -> Result<(), Problem> {
+    let tx = entry.state.db.write(entry.actor.subtree()).await?;
+    let mut work = Work::of(tx, &entry.actor);
+    work.record(Some(entry.audit_line(problem.code.status(), None, "refused"))).await?;
+    work.tx.commit().await?;
+    Ok(())
 }
 
 /// The order of statements in every writing transaction: the key, the use-case, what it recorded, the
@@ -122,7 +174,7 @@ where
         return entry.replay(slot, reply, &request);
     }
     let answer = use_case(work, actor).await?;
-    work.record(Some(entry.audit_line(&answer))).await?;
+    work.record(Some(entry.audit_line(answer.status, answer.resource.clone(), "done"))).await?;
     if let Some(slot) = &slot {
         replies::finish(&mut work.tx, slot, &entry.reply(slot, &answer, request)).await?;
     }
@@ -215,9 +267,9 @@ impl Entry {
         }
     }
 
-    fn audit_line(&self, answer: &Answer) -> Line {
+    fn audit_line(&self, status: u16, resource: Option<String>, outcome: &str) -> Line {
         let mut detail = Map::new();
-        detail.insert("status".into(), answer.status.into());
+        detail.insert("status".into(), status.into());
         Line {
             account_id: self.actor.subject_id,
             sequence: 0,
@@ -225,10 +277,10 @@ impl Entry {
             principal_id: self.actor.principal_id,
             key_id: self.actor.key_id,
             action: self.route.operation_id.clone(),
-            resource: answer.resource.clone(),
+            resource,
             request_id: self.actor.request_id.to_string(),
             address: self.actor.address.map(|address| address.to_string()),
-            outcome: "done".into(),
+            outcome: outcome.into(),
             detail: Json(detail),
             occurred_at: self.actor.now,
             hash: String::new(),

@@ -9,6 +9,7 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
 
+use super::credentials::check_url;
 use super::problem::{Code, Problem};
 use super::state::State;
 use crate::model::ids::RequestId;
@@ -23,7 +24,10 @@ pub async fn around(
     let id = RequestId::new();
     request.extensions_mut().insert(id);
     let method = request.method().clone();
-    let mut response = next.call(request).await?.map_into_boxed_body();
+    let mut response = match check(&request) {
+        Ok(()) => next.call(request).await?.map_into_boxed_body(),
+        Err(problem) => request.error_response(problem),
+    };
     if let Some(problem) = problem(&response) {
         let request = response.request().clone();
         response = ServiceResponse::new(request, problem.render(Some(id)));
@@ -59,6 +63,14 @@ pub async fn around(
         "request"
     );
     Ok(response)
+}
+
+/// What is refused whatever route it is for.
+fn check(request: &ServiceRequest) -> Result<(), Problem> {
+    match request.app_data::<web::Data<State>>() {
+        Some(state) if !request.query_string().is_empty() => check_url(state, request.query_string()),
+        _ => Ok(()),
+    }
 }
 
 /// The refusal behind an answer; whatever else the framework refuses becomes one of ours.

@@ -3,6 +3,7 @@
 mod answer;
 pub mod body;
 mod caller;
+mod credentials;
 mod docs;
 mod document;
 mod door;

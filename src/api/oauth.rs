@@ -12,11 +12,13 @@ use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::caller::{form, key_id, usable};
+use super::caller::{address, form};
+use super::credentials::{key_id, usable};
 use super::state::State;
 use crate::access::random;
 use crate::access::secret::Presented;
 use crate::access::tokens::Claims;
+use crate::model::accounts::addresses::admits;
 use crate::model::ids::KeyId;
 use crate::model::scopes::Scope;
 use crate::store::accounts::keys::Credential;
@@ -89,6 +91,7 @@ fn bad(error: &'static str, why: &'static str) -> Refused {
         (status = 200, description = "A token", body = TokenAnswer),
         (status = 400, description = "The request cannot be granted", body = OAuthError),
         (status = 401, description = "The client is not known", body = OAuthError),
+        (status = 403, description = "The client is not taken from this address", body = OAuthError),
         (status = 503, description = "The database is not available", body = OAuthError),
     ),
 )]
@@ -130,8 +133,13 @@ async fn grant(state: &State, request: &HttpRequest, body: &[u8]) -> Result<Toke
         "The client is not known, or its secret is wrong.",
         basic,
     ))?;
+    let address = address(state, request);
+    if !admits(&known.key.allowed_addresses, address) {
+        let why = "The client is not taken from this address.";
+        return Err(Refused(StatusCode::FORBIDDEN, "ip_not_allowed", why, false));
+    }
     let scopes = granted(&known, field("scope")?)?;
-    state.principals.used(known.key.id, now);
+    state.principals.used(known.key.id, now, address);
     Ok(issue(state, &known, scopes))
 }
 
@@ -182,7 +190,7 @@ async fn authenticated(
         Refused(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", why, false)
     })?;
     Ok(found.filter(|known| {
-        let right = presented.matches(&known.key.secret_hash);
+        let right = presented.opens(&known.key, now);
         right && Some(known.key.id) == id && usable(known, now).is_some()
     }))
 }

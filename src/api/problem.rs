@@ -52,6 +52,7 @@ codes! {
     InvalidToken = "invalid_token", 401, false, "The credential is not valid";
     InsufficientScope = "insufficient_scope", 403, false, "The credential lacks a scope";
     ScopeEscalation = "scope_escalation", 403, false, "A credential cannot grant what it does not have";
+    IpNotAllowed = "ip_not_allowed", 403, false, "The credential is not taken from this address";
     AccountSuspended = "account_suspended", 403, false, "The account is suspended";
     NotFound = "not_found", 404, false, "There is no such object";
     AccountNotFound = "account_not_found", 404, false, "There is no such account";

@@ -2,6 +2,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::accounts::accounts::Environment;
+use super::accounts::addresses::AddressRange;
 use super::ids::{AccountId, KeyId, RequestId};
 use super::scopes::Scope;
 use super::services::ReasonClass;
@@ -20,6 +21,9 @@ pub struct Actor {
     pub scopes: Arc<[Scope]>,
     /// For which reasons the key may place and lift holds.
     pub hold_classes: Arc<[ReasonClass]>,
+    /// From where the key may be used, and until when.
+    pub allowed_addresses: Arc<[AddressRange]>,
+    pub expires_at: Option<Time>,
     pub environment: Environment,
     pub request_id: RequestId,
     pub address: Option<IpAddr>,

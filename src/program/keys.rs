@@ -55,6 +55,8 @@ impl Program {
             name: order.name.clone(),
             scopes,
             hold_classes,
+            allowed_addresses: Vec::new(),
+            not_before: None,
             expires_at: Some(work.now.plus(days)),
         };
         keys::insert(&mut work, &account, issue, "command line").await.map_err(told)?;

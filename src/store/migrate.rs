@@ -26,7 +26,22 @@ const MIGRATIONS: &[(i64, &str, Sql)] = &[
         "policies by prefix",
         postgres(include_str!("../../migrations/0003_policies_by_prefix.postgres.sql")),
     ),
-    (5, "audit chain", both(include_str!("../../migrations/0005_audit_chain.sql"))),
+    (
+        4,
+        "keys",
+        Sql {
+            sqlite: include_str!("../../migrations/0004_keys.sqlite.sql"),
+            postgres: include_str!("../../migrations/0004_keys.postgres.sql"),
+        },
+    ),
+    (
+        5,
+        "audit chain",
+        Sql {
+            sqlite: include_str!("../../migrations/0005_audit_chain.sqlite.sql"),
+            postgres: include_str!("../../migrations/0005_audit_chain.postgres.sql"),
+        },
+    ),
 ];
 
 const fn both(text: &'static str) -> Sql {

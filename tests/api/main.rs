@@ -10,6 +10,9 @@ mod events;
 mod holds;
 mod idempotency;
 mod input;
+mod key_leaks;
+mod key_places;
+mod key_rotation;
 mod keys;
 mod oauth;
 mod orders;
@@ -17,6 +20,22 @@ mod quotas;
 
 use std::time::Duration;
 
-use common::api::{Answer, Party, Site, With, World, add, change, mail_quotas, mailbox};
+use common::api::{Answer, Call, Party, Site, With, World, add, change, mail_quotas, mailbox};
 use common::until;
 use serde_json::{Value, json};
+
+/// The events of a type that were recorded by now, in a feed that holds back what another test's open
+/// transaction might still come before.
+async fn told(site: &Site, by: &str, event_type: &str) -> Vec<Value> {
+    let mark = json!({"name": "mark", "scopes": ["orders:read"], "hold_classes": []});
+    let mark = site.post("/v1/keys").key(by).json(mark).send().await.is(201).id();
+    let mut events = Vec::new();
+    until("the feed tells the mark", async || {
+        let feed = site.get("/v1/events?limit=200").key(by).send().await.is(200);
+        events = feed.body["data"].as_array().expect("a feed has data").clone();
+        events.iter().any(|event| event["resource"]["id"] == mark.as_str())
+    })
+    .await;
+    events.retain(|event| event["type"] == event_type);
+    events
+}

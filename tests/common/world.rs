@@ -57,6 +57,8 @@ pub fn actor(account: &Account, clock: &Clock) -> Actor {
         key_id: KeyId::new(),
         scopes: Scope::ALL.into(),
         hold_classes: ReasonClass::ALL.into(),
+        allowed_addresses: Arc::new([]),
+        expires_at: None,
         environment: account.environment,
         request_id: RequestId::new(),
         address: None,

@@ -47,6 +47,8 @@ pub fn actor(account: &Account, now: Time) -> Actor {
         key_id: KeyId::new(),
         scopes: Arc::new([]),
         hold_classes: Arc::new([]),
+        allowed_addresses: Arc::new([]),
+        expires_at: None,
         environment: Environment::Live,
         request_id: RequestId::new(),
         address: None,

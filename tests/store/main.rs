@@ -13,6 +13,7 @@ mod crash;
 mod disk;
 mod group;
 mod indexes;
+mod log;
 mod migrations;
 mod paging;
 mod program;

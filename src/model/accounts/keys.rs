@@ -2,6 +2,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::accounts::Environment;
+use super::addresses::AddressRange;
 use crate::model::ids::{AccountId, KeyId};
 use crate::model::scopes::Scope;
 use crate::model::services::ReasonClass;
@@ -24,14 +25,21 @@ pub struct Key {
     pub environment: Environment,
     pub name: String,
     pub secret_hash: String,
+    /// The hash of the secret before the last rotation, and until when it works.
+    pub former_hash: Option<String>,
+    pub former_until: Option<Time>,
     pub scopes: Json<Vec<Scope>>,
     pub hold_classes: Json<Vec<ReasonClass>>,
+    /// From where it may be used; from everywhere if there is none.
+    pub allowed_addresses: Json<Vec<AddressRange>>,
     pub status: KeyStatus,
     pub created_by: String,
     pub created_at: Time,
+    pub not_before: Option<Time>,
     pub expires_at: Option<Time>,
     pub revoked_at: Option<Time>,
     pub last_used_at: Option<Time>,
+    pub last_used_ip: Option<String>,
     pub version: i64,
 }
 
@@ -48,12 +56,21 @@ pub struct KeyView {
     pub scopes: Vec<Scope>,
     /// For which reasons the key may place and lift holds.
     pub hold_classes: Vec<ReasonClass>,
+    /// From where the key and its tokens are taken; from everywhere if there is none.
+    pub allowed_addresses: Vec<AddressRange>,
     pub status: KeyStatus,
     pub created_at: Time,
+    /// Before that the key is refused.
+    pub not_before: Option<Time>,
     /// From then on the key is refused.
     pub expires_at: Option<Time>,
+    /// Until then the secret before the last rotation works as well.
+    pub overlap_ends_at: Option<Time>,
     /// Right to the minute.
     pub last_used_at: Option<Time>,
+    /// The network from which it was used last: the first 24 bits of the address, of an IPv6 address 48.
+    #[schema(example = "203.0.113.0/24")]
+    pub last_used_ip: Option<String>,
 }
 
 impl From<Key> for KeyView {
@@ -65,15 +82,19 @@ impl From<Key> for KeyView {
             environment: key.environment,
             scopes: key.scopes.0,
             hold_classes: key.hold_classes.0,
+            allowed_addresses: key.allowed_addresses.0,
             status: key.status,
             created_at: key.created_at,
+            not_before: key.not_before,
             expires_at: key.expires_at,
+            overlap_ends_at: key.former_until,
             last_used_at: key.last_used_at,
+            last_used_ip: key.last_used_ip,
         }
     }
 }
 
-/// A key with its secret, as it is told once: when it is made.
+/// A key with its secret, as it is told once: when it is made or rotated.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CreatedKey {
     #[serde(flatten)]

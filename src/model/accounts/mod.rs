@@ -2,5 +2,6 @@
 
 #[expect(clippy::module_inception, reason = "a capability's first noun has its name, in every layer")]
 pub mod accounts;
+pub mod addresses;
 pub mod audit;
 pub mod keys;

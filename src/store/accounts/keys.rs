@@ -7,16 +7,18 @@ use crate::store::{Conn, Result, Tx};
 
 macro_rules! columns {
     () => {
-        "k.id, k.account_id, k.path, k.environment, k.name, k.secret_hash, k.scopes, k.hold_classes, k.status,
-         k.created_by, k.created_at, k.expires_at, k.revoked_at, k.last_used_at, k.version"
+        "k.id, k.account_id, k.path, k.environment, k.name, k.secret_hash, k.former_hash, k.former_until,
+         k.scopes, k.hold_classes, k.allowed_addresses, k.status, k.created_by, k.created_at,
+         k.not_before, k.expires_at, k.revoked_at, k.last_used_at, k.last_used_ip, k.version"
     };
 }
 
 pub async fn insert(tx: &mut Tx, key: &Key) -> Result<()> {
     tx.later(
         "INSERT INTO api_keys (id, account_id, path, environment, name, secret_hash, scopes, hold_classes,
-             status, created_by, created_at, expires_at, revoked_at, last_used_at, version)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+             status, created_by, created_at, expires_at, revoked_at, last_used_at, version, allowed_addresses,
+             not_before)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
     )
     .bind(key.id)
     .bind(key.account_id)
@@ -33,6 +35,8 @@ pub async fn insert(tx: &mut Tx, key: &Key) -> Result<()> {
     .bind(key.revoked_at)
     .bind(key.last_used_at)
     .bind(key.version)
+    .bind(&key.allowed_addresses)
+    .bind(key.not_before)
     .send()
     .await
 }
@@ -93,13 +97,33 @@ pub async fn revoke(tx: &mut Tx, id: KeyId, now: Time) -> Result<bool> {
     Ok(changed == 1)
 }
 
-/// Notes when keys were last used; only ever forward.
-pub async fn touch(tx: &mut Tx, id: KeyId, used: Time) -> Result<()> {
+/// Gives the key a new secret. The one it had goes on working until `former_until`, or ends if that is none;
+/// one that was on its way out ends. Says whether the key was active.
+pub async fn rotate(tx: &mut Tx, id: KeyId, secret_hash: &str, former_until: Option<Time>) -> Result<bool> {
+    let changed = tx
+        .query(
+            "UPDATE api_keys SET former_until = $3,
+                 former_hash = CASE WHEN $3 IS NULL THEN NULL ELSE secret_hash END,
+                 secret_hash = $2, version = version + 1
+             WHERE id = $1 AND status = 'active'",
+        )
+        .bind(id)
+        .bind(secret_hash)
+        .bind(former_until)
+        .execute()
+        .await?;
+    Ok(changed == 1)
+}
+
+/// Notes when a key was last used and from which network; only ever forward.
+pub async fn touch(tx: &mut Tx, id: KeyId, used: Time, network: Option<&str>) -> Result<()> {
     tx.query(
-        "UPDATE api_keys SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)",
+        "UPDATE api_keys SET last_used_at = $2, last_used_ip = $3
+         WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)",
     )
     .bind(id)
     .bind(used)
+    .bind(network)
     .execute()
     .await?;
     Ok(())

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use actix_web::{HttpResponse, delete, get, http::header, post};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
@@ -12,6 +14,7 @@ use crate::api::problem::Problem;
 use crate::api::v1::fields;
 use crate::domain::accounts::keys::{self, Issue};
 use crate::domain::{self, Error};
+use crate::model::accounts::addresses::AddressRange;
 use crate::model::accounts::keys::{CreatedKey, KeyView};
 use crate::model::ids::{AccountId, KeyId};
 use crate::model::scopes::{Bundle, Scope, need};
@@ -20,7 +23,7 @@ use crate::model::{Path, Time};
 use crate::store;
 
 pub fn routes(v1: &mut ServiceConfig) {
-    v1.service(keys_list).service(keys_create).service(keys_get).service(keys_revoke);
+    v1.service(keys_list).service(keys_create).service(keys_get).service(keys_rotate).service(keys_revoke);
 }
 
 list!(KeyList, KeyView);
@@ -41,12 +44,29 @@ struct NewKey {
     /// For which reasons it may place and lift holds; as the bundle has it, or all, if left out.
     #[schema(max_items = 10)]
     hold_classes: Option<Vec<ReasonClass>>,
-    /// A year from now if left out.
+    /// From where the key and its tokens are taken; from everywhere if left out. A key that has such a list
+    /// itself makes only keys whose list lies inside it.
+    #[schema(min_items = 1, max_items = 50)]
+    allowed_addresses: Option<Vec<AddressRange>>,
+    /// Before that the key is refused; it is good at once if left out.
+    not_before: Option<Time>,
+    /// Not later than the end of the caller's own key. A year from now if left out, or that end if it comes first.
     expires_at: Option<Time>,
 }
 
+/// How the secret before ends.
+#[derive(Debug, Clone, Default, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RotateKey {
+    /// For how many seconds the secret before works beside the new one, a week at most. It ends at once if
+    /// this is 0 or left out.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 604_800, default = 0, example = 3600)]
+    overlap_seconds: u32,
+}
+
 /// For how long a key is good if nothing is said.
-const YEAR: std::time::Duration = std::time::Duration::from_secs(365 * 24 * 60 * 60);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl NewKey {
     fn rights(&self) -> Result<(Vec<Scope>, Vec<ReasonClass>), Error> {
@@ -101,6 +121,8 @@ async fn keys_create(mut caller: Caller<need::KeysWrite>) -> Result<HttpResponse
     let (scopes, hold_classes) = body.rights()?;
     let id = KeyId::new();
     let secret = SecretKey::generate(caller.credential.key.environment, id);
+    let year = caller.now.plus(YEAR);
+    let end = caller.credential.key.expires_at.map_or(year, |end| end.min(year));
     let issue = Issue {
         id,
         secret_hash: secret.hash,
@@ -108,7 +130,9 @@ async fn keys_create(mut caller: Caller<need::KeysWrite>) -> Result<HttpResponse
         name: body.name,
         scopes,
         hold_classes,
-        expires_at: Some(body.expires_at.unwrap_or_else(|| caller.now.plus(YEAR))),
+        allowed_addresses: body.allowed_addresses.unwrap_or_default(),
+        not_before: body.not_before,
+        expires_at: Some(body.expires_at.unwrap_or(end)),
     };
     let text = secret.text;
     caller
@@ -134,6 +158,34 @@ async fn keys_get(mut caller: Caller<need::KeysRead>) -> Result<HttpResponse, Pr
     let found = store::accounts::keys::find(&mut caller.read().await?, id).await?;
     let key = found.ok_or(domain::Error::NotFound("key"))?;
     Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(key.version))).json(KeyView::from(key)))
+}
+
+/// Rotate a key
+///
+/// Gives it a new secret, which is in this answer and in no other; the key needs every right of the one that
+/// it rotates. The secret before works until the overlap ends. Of a key at most two secrets work: one that was
+/// still on its way out ends.
+#[utoipa::path(
+    tag = "keys",
+    security(("oauth2" = ["keys:write"])),
+    params(("id" = KeyId, Path)),
+    request_body(content = RotateKey, description = "May be left out"),
+    responses((status = 201, description = "Rotated; the new secret is told once", body = CreatedKey)),
+)]
+#[post("/keys/{id}/rotate")]
+async fn keys_rotate(mut caller: Caller<need::KeysWrite>) -> Result<HttpResponse, Problem> {
+    let id = caller.id("key")?;
+    let body = caller.json_or(RotateKey::default()).await?;
+    let secret = SecretKey::generate(caller.credential.key.environment, id);
+    let overlap = Duration::from_secs(u64::from(body.overlap_seconds));
+    caller
+        .write(async move |work, actor| {
+            let key = keys::rotate(work, actor, id, &secret.hash, overlap).await?;
+            let (place, version) = (format!("/v1/keys/{}", key.id), key.version);
+            let told = CreatedKey { key: key.into(), secret: secret.text.expose_secret().to_owned() };
+            Ok(Answer::made(true, place, &told).version(version).about(id).secret())
+        })
+        .await
 }
 
 /// Revoke a key

@@ -2,10 +2,15 @@
 mod accounts;
 mod audit;
 mod keys;
+mod leaks;
 mod me;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub fn routes(v1: &mut ServiceConfig) {
-    v1.configure(me::routes).configure(accounts::routes).configure(keys::routes).configure(audit::routes);
+    v1.configure(me::routes)
+        .configure(accounts::routes)
+        .configure(leaks::routes)
+        .configure(keys::routes)
+        .configure(audit::routes);
 }

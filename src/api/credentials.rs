@@ -1,0 +1,106 @@
+//! Whose credential a request carries, and whether it is good.
+
+use std::sync::Arc;
+
+use actix_web::HttpRequest;
+use actix_web::http::header;
+use sha2::{Digest, Sha256};
+
+use super::caller::form;
+use super::problem::{Code, Problem};
+use super::state::State;
+use crate::access::secret::Presented;
+use crate::access::tokens::Claims;
+use crate::model::Time;
+use crate::model::accounts::accounts::AccountStatus;
+use crate::model::accounts::keys::KeyStatus;
+use crate::model::ids::KeyId;
+use crate::model::scopes::Scope;
+use crate::store::accounts::keys::Credential;
+
+/// Whose credential the request carries, and the scopes it may use.
+pub async fn authenticate(
+    state: &State,
+    request: &HttpRequest,
+    now: Time,
+) -> Result<(Arc<Credential>, Arc<[Scope]>), Problem> {
+    let Some(told) = request.headers().get(header::AUTHORIZATION) else {
+        return Err(challenge(
+            state,
+            Code::Unauthenticated,
+            "Send a key or an access token: Authorization: Bearer …",
+        ));
+    };
+    let invalid =
+        || challenge(state, Code::InvalidToken, "The credential is malformed, unknown, expired or revoked.");
+    let (scheme, token) = told.to_str().ok().and_then(|told| told.split_once(' ')).ok_or_else(invalid)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(invalid());
+    }
+    let token = token.trim();
+    if token.starts_with("tnk_") {
+        let presented = Presented::parse(token).ok_or_else(invalid)?;
+        let known = state.principals.find(&state.db, presented.id).await?.ok_or_else(invalid)?;
+        if !presented.opens(&known.key, now) || presented.environment != known.key.environment {
+            return Err(invalid());
+        }
+        usable(&known, now).ok_or_else(invalid)?;
+        let scopes = known.key.scopes.0.clone().into();
+        return Ok((known, scopes));
+    }
+    let claims = verified(state, token, now).ok_or_else(invalid)?;
+    let known = state.principals.find(&state.db, claims.client_id).await?.ok_or_else(invalid)?;
+    usable(&known, now).ok_or_else(invalid)?;
+    let granted = claims.scope.split(' ').filter_map(|scope| scope.parse().ok());
+    let scopes = granted.filter(|scope| known.key.scopes.contains(scope)).collect();
+    Ok((known, scopes))
+}
+
+/// What a token says; its signature is checked once and then remembered.
+fn verified(state: &State, token: &str, now: Time) -> Option<Arc<Claims>> {
+    let digest: [u8; 32] = Sha256::digest(token).into();
+    if let Some(claims) = state.tokens.verified.get(&digest) {
+        return (claims.exp > now.as_seconds()).then_some(claims);
+    }
+    let claims = Arc::new(state.tokens.verifier.verify(token, now).ok()?);
+    state.tokens.verified.insert(digest, claims.clone());
+    Some(claims)
+}
+
+/// Whether a key is in force and its account open.
+pub fn usable(known: &Credential, now: Time) -> Option<()> {
+    let key = &known.key;
+    let in_force = key.status == KeyStatus::Active
+        && key.not_before.is_none_or(|begins| begins <= now)
+        && key.expires_at.is_none_or(|expires| expires > now);
+    (in_force && known.account_status == AccountStatus::Active).then_some(())
+}
+
+/// The parameters in which callers of other APIs send credentials.
+const CREDENTIALS: [&str; 4] = ["access_token", "api_key", "key", "token"];
+
+/// Refuses a query with a credential in it: URLs are kept in logs and histories.
+pub fn check_url(state: &State, query: &str) -> Result<(), Problem> {
+    let is_key = |text: &str| Presented::parse(text.trim()).is_some();
+    let found = form(query).any(|(name, value)| {
+        CREDENTIALS.iter().any(|known| name.eq_ignore_ascii_case(known)) || is_key(&name) || is_key(&value)
+    });
+    match found {
+        true => Err(challenge(state, Code::Unauthenticated, "credentials in URL")),
+        false => Ok(()),
+    }
+}
+
+fn challenge(state: &State, code: Code, detail: &str) -> Problem {
+    let metadata = format!("{}/.well-known/oauth-protected-resource", state.tokens.issuer);
+    let error = if code == Code::InvalidToken { "error=\"invalid_token\", " } else { "" };
+    Problem {
+        challenge: Some(format!("Bearer {error}resource_metadata=\"{metadata}\"")),
+        ..Problem::new(code, detail)
+    }
+}
+
+/// The key that a client of the token endpoint names.
+pub fn key_id(text: &str) -> Option<KeyId> {
+    text.parse().ok()
+}
