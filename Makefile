@@ -1,12 +1,12 @@
 # `make` alone lists what can be made.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup services backends format lint unit check tests test verify bench audit openapi
+.PHONY: help setup services backends format lint unit check tests test verify bench audit sbom openapi
 
 # What the tests need beside Rust: compilers, the databases' clients and the real servers they drive.
-PACKAGES := build-essential ca-certificates curl python3 strace \
+PACKAGES := build-essential ca-certificates curl python3 python3-venv strace \
     dovecot-core dovecot-imapd dovecot-lmtpd dovecot-sqlite dovecot-mysql dovecot-pgsql \
-    postfix postfix-sqlite postfix-mysql postfix-pgsql bind9-utils nginx-light
+    postfix postfix-sqlite postfix-mysql postfix-pgsql bind9-utils nginx-light faketime haproxy
 
 export TEST_POSTGRES_OWNER ?= postgres://tenantry_owner:tenantry@127.0.0.1:5432/tenantry_test
 export TEST_POSTGRES_APP ?= postgres://tenantry_app:tenantry@127.0.0.1:5432/tenantry_test
@@ -22,6 +22,7 @@ help: ## List the targets
 setup: ## Install the Debian packages that the tests need (as root or through sudo)
 	@command -v cargo >/dev/null || { echo "Rust is missing; https://rustup.rs says how to get it, rust-toolchain.toml which one" >&2; exit 1; }
 	@scripts/packages $(PACKAGES)
+	@command -v node >/dev/null && command -v npm >/dev/null || scripts/packages nodejs npm
 
 services: ## Start PostgreSQL, Redis and MariaDB where they do not answer, and make the tests' roles
 	@scripts/services
@@ -45,6 +46,9 @@ tests:
 	CI=true $(RUN_TESTS) --workspace --locked --no-fail-fast
 	cargo test --workspace --locked --doc
 	python3 tests/outsider/story.py
+	python3 tests/outsider/webhooks_run.py
+	python3 tests/outsider/oauth_clients.py
+	python3 tests/outsider/schemathesis_run.py
 
 test: ## Everything that CI runs, with what it needs installed and started
 	@$(MAKE) --no-print-directory setup
@@ -62,9 +66,11 @@ bench: ## Measure the product beside the limits of its stack, in turns
 	@$(MAKE) --no-print-directory services
 	benches/run
 
-audit: ## Licences, bans, sources and advisories of all dependencies (needs cargo-deny)
-	@cargo deny --version >/dev/null 2>&1 || { echo "cargo-deny is missing; run: cargo install cargo-deny --locked" >&2; exit 1; }
-	cargo deny --locked check
+audit: ## Licences, bans, sources and advisories of all dependencies; ADVISORY_DB=… reads a local clone
+	@scripts/audit
+
+sbom: ## Write the bill of materials of a release, target/tenantry.cdx.json (CycloneDX)
+	@scripts/sbom
 
 openapi: ## Write openapi/v1.json from the routes served
 	@mkdir -p openapi

@@ -104,10 +104,10 @@ impl Readiness {
 }
 
 /// Asks the database for a sign of life.
-pub type Ping = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
+pub type Ping = Arc<dyn Fn() -> BoxFuture<'static, Health> + Send + Sync>;
 
-/// A database that has not answered by then is down.
-const PING_TIMEOUT: Duration = Duration::from_millis(800);
+/// A database of which nothing is known by then is down.
+const PING_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What the admin port tells of.
 #[derive(Clone)]
@@ -150,10 +150,15 @@ async fn ready(admin: Data<Admin>) -> HttpResponse {
     let mut report = admin.readiness.report();
     // While it starts there may be no database yet, and when it drains the answer is known.
     if report.status == Phase::Ready {
-        let answered = tokio::time::timeout(PING_TIMEOUT, (admin.ping)()).await;
-        if answered != Ok(true) && !report.faults.contains(&"database") {
-            report.faults.push("database");
-            report.faults.sort_unstable();
+        let told = tokio::time::timeout(PING_TIMEOUT, (admin.ping)()).await;
+        let parts = match told.unwrap_or(Health::Faulty) {
+            Health::Good => None,
+            Health::Degraded => Some(&mut report.degraded),
+            Health::Faulty => Some(&mut report.faults),
+        };
+        if let Some(parts) = parts.filter(|parts| !parts.contains(&"database")) {
+            parts.push("database");
+            parts.sort_unstable();
         }
     }
     let mut response =
@@ -168,8 +173,6 @@ async fn numbers(admin: Data<Admin>) -> HttpResponse {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
     use actix_web::test::{TestRequest, call_service, init_service, read_body};
     use serde_json::{Value, json};
 
@@ -195,7 +198,7 @@ mod tests {
     }
 
     fn answering() -> Ping {
-        Arc::new(|| Box::pin(async { true }))
+        Arc::new(|| Box::pin(async { Health::Good }))
     }
 
     #[actix_web::test]
@@ -230,18 +233,21 @@ mod tests {
 
     #[actix_web::test]
     async fn a_database_that_fails_or_hangs_is_a_fault_until_it_answers_and_the_process_still_lives() {
-        let up = Arc::new(AtomicBool::new(false));
-        let seen = up.clone();
+        let health = Arc::new(Mutex::new(Health::Faulty));
+        let seen = health.clone();
         let admin = admin(Arc::new(move || {
-            let up = seen.load(Ordering::SeqCst);
-            Box::pin(async move { up })
+            let health = *seen.lock().unwrap();
+            Box::pin(async move { health })
         }));
         admin.readiness.set_phase(Phase::Ready);
         let down = json!({ "status": "ready", "degraded": [], "faults": ["database"] });
         assert_eq!(readyz(&admin).await, (503, down.clone()));
         assert_eq!(get(&admin, "/healthz").await.0, 200);
-        up.store(true, Ordering::SeqCst);
-        assert_eq!(readyz(&admin).await.0, 200);
+        *health.lock().unwrap() = Health::Degraded;
+        let slow = json!({ "status": "ready", "degraded": ["database"], "faults": [] });
+        assert_eq!(readyz(&admin).await, (200, slow));
+        *health.lock().unwrap() = Health::Good;
+        assert_eq!(readyz(&admin).await, (200, json!({ "status": "ready", "degraded": [], "faults": [] })));
         let hanging = Admin { ping: Arc::new(|| Box::pin(std::future::pending())), ..admin };
         assert_eq!(readyz(&hanging).await, (503, down));
     }

@@ -100,6 +100,12 @@ pub enum Command {
     /// Examine the audit, the list of who did what
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Move the database's secrets from one key-encryption key to another
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
+    /// Change the keys that access tokens are signed with
+    #[command(subcommand)]
+    Signing(SigningCommand),
     /// Look for what is wrong with settings, database, keys and connections
     #[command(after_help = "Example:\n  tenantry doctor --config /etc/tenantry.toml")]
     Doctor,
@@ -110,10 +116,60 @@ pub enum Command {
 
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
-    /// Follow the chain of every account's lines: tells the first line of each that was changed, put in, moved or
-    /// taken away, and then ends with 1
-    #[command(after_help = "Example:\n  tenantry audit verify --config /etc/tenantry.toml")]
-    Verify,
+    /// Follow the chain of every account's lines and hold it against the checkpoints outside the database: tells the
+    /// first line of each that was changed, put in, moved or taken away, and then ends with 1
+    #[command(after_help = "Examples:\n  tenantry audit verify --config /etc/tenantry.toml\n  \
+        tenantry audit verify --checkpoints /mnt/worm/one.ndjson --checkpoints /mnt/worm/two.ndjson")]
+    Verify {
+        /// Read the checkpoints from this file; can be repeated [default: the one that this installation writes]
+        #[arg(long, value_name = "FILE")]
+        checkpoints: Vec<PathBuf>,
+        /// Trust this public key rather than the database's own
+        #[arg(long, value_name = "HEX")]
+        key: Option<String>,
+    },
+    /// Forget from where an account acted, in all audits; their chains stay whole
+    #[command(after_help = "Example:\n  tenantry audit shred --account acc_01jq3v8z0kf5n9d2t7x4m6c1ab")]
+    Shred {
+        /// The account whose addresses are forgotten
+        #[arg(long, value_name = "ID")]
+        account: AccountId,
+    },
+    /// Write the public key of the checkpoints to stdout; keep it where nobody who has the database can change it
+    #[command(after_help = "Example:\n  tenantry audit key > audit.pub")]
+    Key,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SecretsCommand {
+    /// Tell which keys there are, how many secrets lie under each, and what to do next
+    #[command(after_help = "Example:\n  tenantry secrets status --config /etc/tenantry.toml")]
+    Status,
+    /// Put a new key above the one in the key file; give the file to every replica and start each again
+    #[command(after_help = "Example:\n  tenantry secrets add-kek --config /etc/tenantry.toml")]
+    AddKek,
+    /// Wrap every secret under the newest key while replicas serve; can be cut off anywhere and run again
+    #[command(after_help = "Example:\n  tenantry secrets rotate-kek --config /etc/tenantry.toml")]
+    RotateKek,
+    /// Take the keys that no secret lies under any more out of the key file
+    #[command(after_help = "Example:\n  tenantry secrets drop-kek --config /etc/tenantry.toml")]
+    DropKek,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SigningCommand {
+    /// Tell which keys there are, and what each is for now
+    #[command(after_help = "Example:\n  tenantry signing status --config /etc/tenantry.toml")]
+    Status,
+    /// Make the next key: it is told at once, and signed with a day later
+    #[command(after_help = "Example:\n  tenantry signing add --config /etc/tenantry.toml")]
+    Add,
+    /// Take back the key that waits and has signed nothing yet
+    #[command(after_help = "Example:\n  tenantry signing drop --config /etc/tenantry.toml")]
+    Drop,
+    /// After a leak: put a new key in the place of all, at once; every access token ends
+    #[command(after_help = "Example:\n  tenantry signing replace --config /etc/tenantry.toml")]
+    Replace,
 }
 
 #[derive(Debug, Subcommand)]
@@ -229,6 +285,7 @@ mod tests {
         assert!(matches!(parse("migrate --status").unwrap().command, Command::Migrate { status: true }));
         assert!(matches!(parse("openapi").unwrap().command, Command::Openapi));
         assert!(matches!(parse("doctor").unwrap().command, Command::Doctor));
+        assert!(matches!(parse("signing add").unwrap().command, Command::Signing(SigningCommand::Add)));
         assert!(matches!(parse("config check").unwrap().command, Command::Config(ConfigCommand::Check)));
         let demo = parse("demo --data /tmp/x --exit --listen 127.0.0.1:9000").unwrap();
         assert!(matches!(demo.command, Command::Demo { exit: true }));

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::IsTerminal;
 
-use metrics::{Unit, describe_counter, describe_histogram};
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
@@ -29,8 +29,21 @@ pub const HTTP_DURATION: &str = "http_request_duration_seconds";
 pub const OPERATIONS: &str = "operations_total";
 /// Attempts to deliver an event, by status.
 pub const DELIVERIES: &str = "webhook_deliveries_total";
+/// Refusals that the audit should have had and has not.
+pub const DENIALS_DROPPED: &str = "audit_denials_dropped_total";
+/// Reads from above that the audit should have had and has not.
+pub const READS_DROPPED: &str = "audit_reads_dropped_total";
+/// Requests that the log of requests had to leave out.
+pub const REQUESTS_LOST: &str = "request_log_dropped_total";
 /// Seconds that a writer waited for its turn at the database.
 pub const WRITE_WAIT: &str = "db_write_wait_seconds";
+/// Seconds by which this machine's clock is ahead of the database's.
+pub const CLOCK_SKEW: &str = "clock_skew_seconds";
+/// When the last of the audit's checkpoints in this process's file was made.
+pub const CHECKPOINT_TIME: &str = "audit_checkpoint_timestamp_seconds";
+
+/// Whether rate limits are counted in this process because Redis is away or slow: 1 or 0.
+pub const LIMITS_DEGRADED: &str = "ratelimit_degraded";
 
 const REQUEST_BUCKETS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -159,7 +172,24 @@ fn describe() {
     describe_histogram!(HTTP_DURATION, Unit::Seconds, "Seconds from a request's head to its answer.");
     describe_counter!(OPERATIONS, "Operations that came to an end, by kind and status.");
     describe_counter!(DELIVERIES, "Attempts to deliver an event, by status.");
+    describe_counter!(DENIALS_DROPPED, "Refusals that there was no room to write into the audit.");
+    describe_counter!(READS_DROPPED, "Reads from above that there was no room to write into the audit.");
+    describe_counter!(REQUESTS_LOST, "Requests that the log of requests had to leave out.");
     describe_histogram!(WRITE_WAIT, Unit::Seconds, "Seconds that a writer waited for its turn.");
+    describe_gauge!(
+        LIMITS_DEGRADED,
+        "1 while Redis is away or slow and rate limits are counted in this process."
+    );
+    describe_gauge!(
+        CLOCK_SKEW,
+        Unit::Seconds,
+        "Seconds by which this machine's clock is ahead of the database's."
+    );
+    describe_gauge!(
+        CHECKPOINT_TIME,
+        Unit::Seconds,
+        "When the last of the audit's checkpoints in this process's file was made, in seconds since 1970."
+    );
 }
 
 /// Counts a request that was answered; `route` is the pattern, never the path.
@@ -180,9 +210,39 @@ pub fn count_delivery(status: &str) {
     metrics::counter!(DELIVERIES, "status" => status.to_owned()).increment(1);
 }
 
+/// Tells whether rate limits are counted in this process although they are to be shared.
+pub fn record_limits_degraded(degraded: bool) {
+    metrics::gauge!(LIMITS_DEGRADED).set(if degraded { 1.0 } else { 0.0 });
+}
+
+/// Counts a refusal that could not be written into the audit.
+pub fn count_dropped_denial() {
+    metrics::counter!(DENIALS_DROPPED).increment(1);
+}
+
+/// Counts a read from above that could not be written into the audit.
+pub fn count_dropped_read() {
+    metrics::counter!(READS_DROPPED).increment(1);
+}
+
+/// Counts requests that the log of requests had to leave out.
+pub fn count_lost_requests(count: usize) {
+    metrics::counter!(REQUESTS_LOST).increment(count as u64);
+}
+
 /// Records how long a writer waited for its turn at the database.
 pub fn record_write_wait(waited: std::time::Duration) {
     metrics::histogram!(WRITE_WAIT).record(waited);
+}
+
+/// Records by how many seconds this machine's clock is ahead of the database's.
+pub fn record_clock_skew(seconds: f64) {
+    metrics::gauge!(CLOCK_SKEW).set(seconds);
+}
+
+/// Records when the last of the audit's checkpoints in this process's file was made.
+pub fn record_checkpoint_time(seconds: i64) {
+    metrics::gauge!(CHECKPOINT_TIME).set(seconds as f64);
 }
 
 #[cfg(test)]

@@ -11,8 +11,13 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("access", &["model", "store"]),
     ("engine", &["access", "clock", "domain", "model", "store", "telemetry"]),
     ("delivery", &["access", "clock", "domain", "model", "store", "telemetry"]),
-    ("api", &["access", "clock", "config", "delivery", "domain", "model", "store", "telemetry"]),
+    (
+        "api",
+        &["access", "clock", "config", "delivery", "domain", "limits", "model", "store", "telemetry", "wire"],
+    ),
     ("admin", &["telemetry"]),
+    ("wire", &["config"]),
+    ("limits", &["model"]),
     ("cli", &["config", "model"]),
     ("clock", &["model"]),
     ("config", &["cli", "model"]),
@@ -20,8 +25,13 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("telemetry", &["clock", "config", "model"]),
     ("demo", &["cli", "clock", "config", "folder", "model", "program", "telemetry"]),
 ];
-/// What the API uses of the delivery: the guard of its addresses and the secrets of its signatures.
-const API_USES_OF_DELIVERY: [&str; 2] = ["crate::delivery::guard", "crate::delivery::sign"];
+/// What the API uses of the delivery: the rules for addresses and headers, and how an endpoint's secrets are made and sealed.
+const API_USES_OF_DELIVERY: [&str; 4] = [
+    "crate::delivery::guard",
+    "crate::delivery::headers",
+    "crate::delivery::secrets",
+    "crate::delivery::sign",
+];
 const ALL: &[&str] = &["program", "main", "lib"];
 const LONGEST: usize = 500;
 /// The check of the role that serves reads the database's own catalogue, once, at the start.
@@ -211,4 +221,84 @@ fn only_the_store_asks_which_engine_it_is_on() {
             );
         }
     }
+}
+
+/// The handlers that anybody may call, and so have no [`Caller`].
+const FOR_ANYBODY: [&str; 1] = ["keys_report_leaked"];
+
+/// AUTHZ-2: there is no way into a handler of the API but through a caller whose scope stands in its type, and it is the
+/// scope that the document names.
+#[test]
+fn each_handler_has_a_caller_with_the_documented_scope() {
+    let mut handlers = 0;
+    for file in files().iter().filter(|file| file.path.starts_with("src/api/v1/")) {
+        for part in file.text.split("#[utoipa::path(").skip(1) {
+            let after = |mark: &str| part.split_once(mark).map(|(_, rest)| rest).unwrap_or_default();
+            let signature = after("async fn ").split('{').next().unwrap_or_default();
+            let name = signature.split('(').next().unwrap_or_default();
+            handlers += 1;
+            if FOR_ANYBODY.contains(&name) {
+                continue;
+            }
+            let demanded = signature
+                .split_once("Caller<need::")
+                .map(|(_, rest)| rest.split('>').next().unwrap_or_default());
+            let demanded = demanded.unwrap_or_else(|| panic!("{}: {name} takes no caller", file.path));
+            let told = after("\"oauth2\" = [\"").split('"').next().unwrap_or_default();
+            let scope: tenantry::model::scopes::Scope =
+                told.parse().unwrap_or_else(|_| panic!("{name} tells {told:?}"));
+            assert_eq!(format!("{scope:?}"), demanded, "{}: {name}", file.path);
+        }
+    }
+    assert!(handlers > 60, "{handlers}");
+}
+
+/// IDEM-8: what a request with an `Idempotency-Key` was answered is remembered by the door alone; whatever else names the
+/// records forgets old ones.
+#[test]
+fn only_the_door_remembers_what_was_answered() {
+    let mut records = 0;
+    for file in files().iter().filter(|file| file.path != "src/store/replies.rs") {
+        for line in file.code() {
+            let calls = ["begin(", "find(", "take_over(", "finish("].map(|name| format!("replies::{name}"));
+            if calls.iter().any(|call| line.contains(call.as_str())) {
+                assert_eq!(file.path, "src/api/door.rs", "{}", line.trim());
+                records += 1;
+            }
+            assert!(!line.contains("INTO replies"), "{}: {}", file.path, line.trim());
+        }
+    }
+    assert_eq!(records, 4, "the door has changed");
+}
+
+/// ISO-5: what is remembered between requests, by what, and why that is of one account only. A new cache has to be
+/// thought about here.
+const CACHES: [(&str, &str); 8] = [
+    // What a row says, by its own key: API keys and storefronts' keys, each of which has one account.
+    ("src/access/fresh.rs", "Cache<K, (Moment, V)>"),
+    ("src/access/principals.rs", "Remembered<KeyId, Option<Arc<Credential>>>"),
+    ("src/access/storefronts.rs", "Remembered<KeyId, Option<Arc<Storefront>>>"),
+    // Whether the very token was revoked.
+    ("src/access/revocations.rs", "Cache<Arc<str>, bool>"),
+    // With what the very account's own addresses are sealed.
+    ("src/access/veils.rs", "Cache<AccountId, Key>"),
+    // How often the very key failed from the very address.
+    ("src/api/oauth/failures.rs", "Cache<Pair, Times>"),
+    // The token itself, by its SHA-256, and what it says.
+    ("src/api/state.rs", "Cache<[u8; 32], Arc<Claims>>"),
+    // A server's database and credentials, by a SHA-256 over both: whoever has other ones has another pool.
+    ("src/connectors/mail/mod.rs", "Cache<[u8; 32], Arc<Database>>"),
+];
+
+#[test]
+fn each_cache_is_kept_by_what_belongs_to_one_account() {
+    let mut found = 0;
+    for file in files() {
+        for line in file.code().filter(|line| line.contains("Cache<") || line.contains(": Remembered<")) {
+            let known = CACHES.iter().any(|(path, kept)| *path == file.path && line.contains(kept));
+            assert!(known, "{}: {}", file.path, line.trim());
+            found += 1;
+        }
+    }
+    assert_eq!(found, CACHES.len());
 }

@@ -108,7 +108,7 @@ class Load:
         self.program, self.seconds = program, seconds
 
     def run(self, pids, port, path, *, method="GET", headers=(), body="", items=None, skip=0, once=False,
-            connections=16, warm=0.3, seconds=None):
+            connections=16, warm=0.3, seconds=None, rate=None, patience=None, refusals=False):
         def command(span, first):
             told = ["load", "--target", f"127.0.0.1:{port}", "--connections", connections, "--seconds", span,
                     "--method", method, "--path", path, "--body", body, "--skip", first]
@@ -116,6 +116,10 @@ class Load:
                 told += ["--header", header]
             if items:
                 told += ["--items", items]
+            if rate:
+                told += ["--rate", rate]
+            if patience:
+                told += ["--patience", patience]
             return told + (["--once"] if once else [])
 
         used = 0
@@ -124,7 +128,7 @@ class Load:
         before = cpu_us(pids)
         figures = self._ask(command(seconds or self.seconds, skip + used))
         figures["cpu_us"] = (cpu_us(pids) - before) / figures["requests"]
-        if figures["refused"]:
+        if figures["refused"] and not refusals:
             raise RuntimeError(f"{method} {path}: {figures['statuses']}, the first: {figures['refusal']}")
         figures["used"] = used + figures["requests"] + connections
         return figures

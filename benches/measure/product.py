@@ -11,7 +11,10 @@ from . import machine
 
 # A request's log line is written at `info`; what is measured runs one level above that.
 SETTINGS = {"TENANTRY_SERVER__HTTP_WORKERS": "1", "TENANTRY_LOG__FILTER": "warn",
-            "TENANTRY_SERVER__DRAIN_DELAY_SECONDS": "0"}
+            "TENANTRY_SERVER__DRAIN_DELAY_SECONDS": "0",
+            # What is measured is what requests cost, not what is turned away.
+            "TENANTRY_SERVER__LONGEST_WAIT_MILLISECONDS": "60000",
+            **{f"TENANTRY_LIMITS__{layer}_PER_MINUTE": "1000000000" for layer in ("KEY", "ACCOUNT", "SUBTREE", "ADDRESS", "ADDRESS_POSTS", "POSTS")}}
 
 
 class Product:
@@ -40,6 +43,7 @@ class Product:
     def start(self, *flags):
         """Starts serving; gives the seconds until the port answered."""
         self.port, admin = machine.free_port(), machine.free_port()
+        self.admin = admin
         environment = {**self.environment, "TENANTRY_SERVER__LISTEN": f"127.0.0.1:{self.port}",
                        "TENANTRY_SERVER__ADMIN_LISTEN": f"127.0.0.1:{admin}"}
         with open(self.log, "a") as log:
@@ -108,6 +112,22 @@ class Product:
                 break
             found.append((cursor, page["data"][-1]["id"]))
         return found
+
+    def first_ready(self):
+        """Starts anew and gives the milliseconds from there until `/readyz` says so."""
+        begun = time.perf_counter()
+        self.start()
+        while True:
+            connection = http.client.HTTPConnection("127.0.0.1", self.admin, timeout=30)
+            try:
+                connection.request("GET", "/readyz")
+                if connection.getresponse().status == 200:
+                    return (time.perf_counter() - begun) * 1000
+            except ConnectionError:
+                pass
+            finally:
+                connection.close()
+            time.sleep(0.001)
 
     def first_answer(self, path):
         """Starts anew and gives the milliseconds from there to the first answer."""

@@ -98,6 +98,17 @@ class Seed:
         return made
 
 
+    def make_subscriptions(self, database, plan_id, count):
+        """Active subscriptions, however many for each tenant."""
+        rows = []
+        for number in range(count):
+            identifier, path, _ = self.tenants[number % len(self.tenants)]
+            rows.append((self.identifier("sub"), identifier, path, "active", plan_id, 1, 1, self.identifier("ord"),
+                         "{}", 1, AT, AT))
+        database.insert("subscriptions", SUBSCRIPTIONS, rows)
+        database.settle()
+
+
 def checksum(text):
     """As `access::secret` ends a key: its CRC-32 in six digits of base 62."""
     rest, digits = zlib.crc32(text.encode()), ""

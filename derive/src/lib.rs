@@ -3,7 +3,7 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Data, DeriveInput, Error, Field, Fields, LitStr, parse_macro_input};
+use syn::{Data, DeriveInput, Error, Field, Fields, LitStr, Type, parse_macro_input};
 
 /// Implements `Record`. A field can say `#[record(rename = "type")]` where its column has another name,
 /// `#[record(default)]` where not every statement gives the column, and `#[record(flatten)]` where it is a
@@ -29,9 +29,16 @@ fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
         },
         _ => return Err(Error::new_spanned(&input.ident, "a record is a struct")),
     };
-    let (mut columns, mut reads) = (Vec::new(), Vec::new());
+    let (mut columns, mut reads, mut place) = (Vec::new(), Vec::new(), None);
     for field in fields {
         let (name, ty, told) = (&field.ident, &field.ty, told(field)?);
+        if name.as_ref().is_some_and(|name| name == "path") && is_path(ty) {
+            place = Some(quote!(
+                fn place(&self) -> Option<&crate::model::Path> {
+                    Some(&self.path)
+                }
+            ));
+        }
         let column = told.rename.or_else(|| name.as_ref().map(ToString::to_string));
         columns.push(match told.flatten {
             true => quote!(<#ty as crate::model::rows::Record>::columns(names);),
@@ -52,8 +59,14 @@ fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
             fn read(fields: &mut crate::model::rows::Fields<'_>) -> ::std::result::Result<Self, sqlx::Error> {
                 Ok(Self { #(#reads)* })
             }
+            #place
         }
     })
+}
+
+/// Whether the type is the place of an account.
+fn is_path(ty: &Type) -> bool {
+    matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "Path"))
 }
 
 fn told(field: &Field) -> syn::Result<Told> {

@@ -3,18 +3,16 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use moka::future::Cache;
-
+pub use super::fresh::MEMORY;
+use super::fresh::Remembered;
+use super::storefronts::Storefronts;
 use crate::model::accounts::addresses::network;
 use crate::model::ids::KeyId;
 use crate::model::{Subtree, Time};
 use crate::store::accounts::keys::{Credential, credential, touch};
 use crate::store::{Db, Result};
 
-/// For how long a change of a key or its account may go unnoticed on a replica that did not make it.
-pub const MEMORY: Duration = Duration::from_secs(4);
 /// How many keys are remembered at most, known and unknown ones.
 const CAPACITY: u64 = 100_000;
 
@@ -24,34 +22,37 @@ type Use = (Time, Option<IpAddr>);
 /// The keys seen lately, and when they were last used.
 #[derive(Clone)]
 pub struct Principals {
-    seen: Cache<KeyId, Option<Arc<Credential>>>,
+    pub storefronts: Storefronts,
+    seen: Remembered<KeyId, Option<Arc<Credential>>>,
     used: Arc<Mutex<HashMap<KeyId, Use>>>,
 }
 
 impl Principals {
     #[expect(clippy::new_without_default, reason = "it is made once, by name")]
     pub fn new() -> Self {
-        let seen = Cache::builder().max_capacity(CAPACITY).time_to_live(MEMORY).build();
-        Self { seen, used: Arc::default() }
+        Self { storefronts: Storefronts::new(), seen: Remembered::new(CAPACITY), used: Arc::default() }
     }
 
     /// The key with its account; none if there is no such key.
-    pub async fn find(&self, db: &Db, id: KeyId) -> Result<Option<Arc<Credential>>> {
-        if let Some(known) = self.seen.get(&id).await {
-            return Ok(known);
-        }
+    pub async fn find(&self, db: &Db, id: KeyId, now: Time) -> Result<Option<Arc<Credential>>> {
         let load = async {
             let mut conn = db.read(Subtree::everything()).await?;
             credential(&mut conn, id).await.map(|found| found.map(Arc::new))
         };
-        self.seen.try_get_with(id, load).await.map_err(|error| {
-            Arc::try_unwrap(error).unwrap_or_else(|shared| sqlx::Error::Protocol(shared.to_string()))
-        })
+        self.seen.find(id, now, load).await
+    }
+
+    /// The key with its account, from the database and not from memory, so that a key that is known is found no sooner
+    /// than one that is not.
+    pub async fn look_up(&self, db: &Db, id: KeyId) -> Result<Option<Arc<Credential>>> {
+        let mut conn = db.read(Subtree::everything()).await?;
+        credential(&mut conn, id).await.map(|found| found.map(Arc::new))
     }
 
     /// Forgets all: a key, an account or a hold was changed through this replica.
     pub fn forget(&self) {
-        self.seen.invalidate_all();
+        self.seen.forget();
+        self.storefronts.forget();
     }
 
     /// Notes that the key was used; [`Principals::write_back`] keeps it.

@@ -5,6 +5,7 @@
 //! an older one can be told apart and wrapped anew without touching their content.
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aws_lc_rs::hkdf;
 use base64::Engine;
@@ -14,7 +15,7 @@ use chacha20poly1305::{Tag, XChaCha20Poly1305, XNonce};
 use secrecy::{SecretSlice, SecretString};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::kek::Kek;
+use super::kek::{Kek, Keks};
 use super::random;
 
 const VERSION: &str = "s1";
@@ -55,14 +56,22 @@ pub enum SealError {
 }
 
 /// Seals texts for the database and opens them again.
+///
+/// It opens what lies under any of its keys, and seals under one of them, the current one.
 pub struct Sealer {
+    keys: Vec<Key>,
+    current: AtomicUsize,
+}
+
+/// A key-encryption key and what follows from it.
+struct Key {
     kek: Kek,
     name: String,
     wrap: XChaCha20Poly1305,
 }
 
-impl Sealer {
-    pub fn new(kek: Kek) -> Self {
+impl Key {
+    fn new(kek: Kek) -> Self {
         let mut name = [0; 8];
         expand(&kek, "seal/name", &mut name);
         let mut key = Zeroizing::new([0; 32]);
@@ -70,13 +79,89 @@ impl Sealer {
         Self { wrap: XChaCha20Poly1305::new((&*key).into()), name: hex::encode(name), kek }
     }
 
+    fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+        let mut key = Zeroizing::new([0; 32]);
+        expand(&self.kek, purpose, key.as_mut());
+        key
+    }
+
+    fn check_value(&self) -> String {
+        format!("{VERSION}.{}.{}", self.name, BASE64.encode(*self.derive("seal/check")))
+    }
+}
+
+/// A sealed text, taken apart.
+struct Parts<'a> {
+    name: &'a str,
+    wrapped: &'a str,
+    content: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn of(sealed: &'a str) -> Result<Self, SealError> {
+        let mut parts = sealed.split('.');
+        match (parts.next(), parts.next(), parts.next(), parts.next(), parts.next()) {
+            (Some(VERSION), Some(name), Some(wrapped), Some(content), None) => {
+                Ok(Self { name, wrapped, content })
+            }
+            _ => Err(SealError::Malformed),
+        }
+    }
+}
+
+impl Sealer {
+    /// With one key alone.
+    pub fn new(kek: Kek) -> Self {
+        Self::of(Keks { newest: kek, older: Vec::new() })
+    }
+
+    /// With all keys there are; the newest is the current one until [`Sealer::seal_under`] says otherwise.
+    pub fn of(keks: Keks) -> Self {
+        let keys = std::iter::once(keks.newest).chain(keks.older).map(Key::new).collect();
+        Self { keys, current: AtomicUsize::new(0) }
+    }
+
+    fn current(&self) -> &Key {
+        &self.keys[self.current.load(Ordering::Acquire)]
+    }
+
+    /// The names of the keys, the newest first. They tell nothing about the keys.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(|key| key.name.as_str())
+    }
+
+    /// The name of the key that is sealed under.
+    pub fn current_name(&self) -> &str {
+        &self.current().name
+    }
+
+    /// Seals from now on under the key that has this check value; says whether it is one of the keys.
+    pub fn seal_under(&self, check_value: &str) -> bool {
+        let found = self.keys.iter().position(|key| key.check_value() == check_value);
+        if let Some(at) = found {
+            self.current.store(at, Ordering::Release);
+        }
+        found.is_some()
+    }
+
     /// The text to keep in the place that `context` names. Two seals of one text have nothing in common.
     pub fn seal(&self, context: &Context, plaintext: &[u8]) -> String {
         let key = Zeroizing::new(random::bytes::<32>());
-        let wrapped = encrypt(&self.wrap, &context.bound("key", &self.name), key.as_ref());
         let content =
             encrypt(&XChaCha20Poly1305::new((&*key).into()), &context.bound("content", ""), plaintext);
-        format!("{VERSION}.{}.{wrapped}.{content}", self.name)
+        wrapped(self.current(), context, key.as_ref(), &content)
+    }
+
+    /// The text with its data key wrapped under the current key, and its content as it is; none if it lies under that
+    /// key already.
+    pub fn rewrap(&self, context: &Context, sealed: &str) -> Result<Option<String>, SealError> {
+        let parts = Parts::of(sealed)?;
+        let current = self.current();
+        if parts.name == current.name {
+            return Ok(None);
+        }
+        let key = self.data_key(context, &parts)?;
+        Ok(Some(wrapped(current, context, &key, parts.content)))
     }
 
     /// What was sealed, if the text is unaltered and stands where it was sealed for.
@@ -96,36 +181,42 @@ impl Sealer {
     }
 
     fn decrypt(&self, context: &Context, sealed: &str) -> Result<Vec<u8>, SealError> {
-        let mut parts = sealed.split('.');
-        let (Some(VERSION), Some(name), Some(wrapped), Some(content), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(SealError::Malformed);
-        };
-        if name != self.name {
-            return Err(SealError::OtherKey);
-        }
-        let key = Zeroizing::new(decrypt(&self.wrap, &context.bound("key", name), wrapped)?);
+        let parts = Parts::of(sealed)?;
+        let key = self.data_key(context, &parts)?;
         let key = XChaCha20Poly1305::new_from_slice(&key).map_err(|_| SealError::Malformed)?;
-        decrypt(&key, &context.bound("content", ""), content)
+        decrypt(&key, &context.bound("content", ""), parts.content)
     }
 
-    /// A text that only this key-encryption key gives: kept at the first start and compared at every other.
+    fn data_key(&self, context: &Context, parts: &Parts<'_>) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        let key = self.keys.iter().find(|key| key.name == parts.name).ok_or(SealError::OtherKey)?;
+        decrypt(&key.wrap, &context.bound("key", parts.name), parts.wrapped).map(Zeroizing::new)
+    }
+
+    /// A text that only the current key-encryption key gives: kept at the first start and compared at every other.
     pub fn check_value(&self) -> String {
-        format!("{VERSION}.{}.{}", self.name, BASE64.encode(*self.derive("seal/check")))
+        self.current().check_value()
     }
 
-    /// A key for one purpose; the keys of other purposes do not follow from it.
-    pub fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
-        let mut key = Zeroizing::new([0; 32]);
-        expand(&self.kek, purpose, key.as_mut());
-        key
+    /// The check value of the newest key, the one that a rotation moves to.
+    pub fn newest_check_value(&self) -> String {
+        self.keys[0].check_value()
     }
+
+    /// A key for one purpose, from the current key-encryption key; the keys of other purposes do not follow from it.
+    pub fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+        self.current().derive(purpose)
+    }
+}
+
+/// The sealed text of a content and the key it is encrypted with.
+fn wrapped(under: &Key, context: &Context, key: &[u8], content: &str) -> String {
+    let wrapped = encrypt(&under.wrap, &context.bound("key", &under.name), key);
+    format!("{VERSION}.{}.{wrapped}.{content}", under.name)
 }
 
 impl fmt::Debug for Sealer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sealer").field("key", &self.name).finish_non_exhaustive()
+        f.debug_struct("Sealer").field("key", &self.current_name()).finish_non_exhaustive()
     }
 }
 
@@ -147,7 +238,7 @@ fn expand(kek: &Kek, purpose: &str, into: &mut [u8]) {
 }
 
 /// Nonce, tag and cipher text in base64.
-fn encrypt(cipher: &XChaCha20Poly1305, bound: &[u8], plaintext: &[u8]) -> String {
+pub(super) fn encrypt(cipher: &XChaCha20Poly1305, bound: &[u8], plaintext: &[u8]) -> String {
     let nonce = random::bytes::<NONCE>();
     let mut sealed = vec![0; NONCE + TAG + plaintext.len()];
     sealed[..NONCE].copy_from_slice(&nonce);
@@ -159,7 +250,7 @@ fn encrypt(cipher: &XChaCha20Poly1305, bound: &[u8], plaintext: &[u8]) -> String
     BASE64.encode(sealed)
 }
 
-fn decrypt(cipher: &XChaCha20Poly1305, bound: &[u8], sealed: &str) -> Result<Vec<u8>, SealError> {
+pub(super) fn decrypt(cipher: &XChaCha20Poly1305, bound: &[u8], sealed: &str) -> Result<Vec<u8>, SealError> {
     let sealed = BASE64.decode(sealed).map_err(|_| SealError::Malformed)?;
     let (nonce, rest) = sealed.split_at_checked(NONCE).ok_or(SealError::Malformed)?;
     let (tag, content) = rest.split_at_checked(TAG).ok_or(SealError::Malformed)?;
@@ -196,6 +287,7 @@ mod tests {
         assert_eq!(sealer.open_text(&HERE, &bytes).unwrap_err(), SealError::Malformed);
     }
 
+    /// SEC-1
     #[test]
     fn a_text_moved_to_another_row_column_table_or_account_stays_shut() {
         let sealer = sealer();
@@ -224,6 +316,7 @@ mod tests {
         assert_eq!(sealer.open(&HERE, &doubled).unwrap_err(), SealError::Refused);
     }
 
+    /// SEC-1
     #[test]
     fn every_altered_character_is_noticed() {
         let sealer = sealer();
@@ -240,7 +333,7 @@ mod tests {
     #[test]
     fn another_key_opens_nothing_and_has_another_check_value() {
         let kek = Kek::generate();
-        let again = Sealer::new(
+        let again = Sealer::of(
             super::super::kek::parse(&SecretString::from(
                 base64::engine::general_purpose::STANDARD.encode(kek.bytes()),
             ))
@@ -252,6 +345,29 @@ mod tests {
         assert_ne!(sealer.check_value(), other.check_value());
         assert_eq!(sealer.check_value(), again.check_value());
         assert!(again.open(&HERE, &sealed).is_ok());
+    }
+
+    /// SEC-2
+    #[test]
+    fn a_text_wrapped_anew_opens_under_the_new_key_alone_and_its_content_stays_as_it_was() {
+        let keks = |text: &str| super::super::kek::parse(&SecretString::from(text)).unwrap();
+        let key = |byte| base64::engine::general_purpose::STANDARD.encode([byte; 32]);
+        let (old, new) = (Sealer::of(keks(&key(1))), Sealer::of(keks(&key(2))));
+        let both = Sealer::of(keks(&format!("{}\n{}\n", key(2), key(1))));
+        let sealed = old.seal(&HERE, b"secret");
+        assert!(both.seal_under(&old.check_value()) && !both.seal_under(&sealer().check_value()));
+        assert_eq!(both.current_name(), old.current_name());
+        assert!(old.open(&HERE, &both.seal(&HERE, b"secret")).is_ok());
+        assert_eq!(both.rewrap(&HERE, &sealed), Ok(None));
+        assert!(both.seal_under(&both.newest_check_value()));
+        let moved = both.rewrap(&HERE, &sealed).unwrap().unwrap();
+        assert_eq!(moved.split('.').next_back(), sealed.split('.').next_back());
+        assert_eq!(both.open_text(&HERE, &moved).unwrap().expose_secret(), "secret");
+        assert_eq!(new.open_text(&HERE, &moved).unwrap().expose_secret(), "secret");
+        assert_eq!(old.open(&HERE, &moved).unwrap_err(), SealError::OtherKey);
+        let elsewhere = Context { record_id: "whk_2", ..HERE };
+        assert_eq!(both.rewrap(&elsewhere, &sealed).unwrap_err(), SealError::Refused);
+        assert_eq!(both.rewrap(&HERE, &sealer().seal(&HERE, b"x")).unwrap_err(), SealError::OtherKey);
     }
 
     #[test]
@@ -272,7 +388,7 @@ mod tests {
     #[test]
     fn a_sealer_shows_the_name_of_its_key_and_nothing_else() {
         let sealer = sealer();
-        assert_eq!(format!("{sealer:?}"), format!("Sealer {{ key: {:?}, .. }}", sealer.name));
-        assert!(!hex::encode(sealer.kek.bytes()).contains(&sealer.name));
+        assert_eq!(format!("{sealer:?}"), format!("Sealer {{ key: {:?}, .. }}", sealer.current_name()));
+        assert!(!hex::encode(sealer.keys[0].kek.bytes()).contains(sealer.current_name()));
     }
 }

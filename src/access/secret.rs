@@ -18,8 +18,39 @@ pub const PATTERN: &str = "tnk_(live|test)_[0-9a-z]{26}_[0-9A-Za-z]{49}";
 
 const ID: usize = 26;
 /// 43 digits of base62 are a little more than 256 bits.
-const SECRET: usize = 43;
+pub(super) const SECRET: usize = 43;
 const CHECKSUM: usize = 6;
+
+/// With what a key begins.
+const MARK: &str = "tnk_";
+
+/// The text of a credential: its mark, environment, identifier and secret, and a checksum over all of it.
+pub(super) fn compose(mark: &str, environment: Environment, id: KeyId, secret: &str) -> String {
+    let mut text = String::with_capacity(mark.len() + 5 + ID + 1 + SECRET + CHECKSUM);
+    for part in [mark, environment.as_str(), "_", &id.bare(), "_", secret] {
+        text.push_str(part);
+    }
+    let checksum = checksum(&text);
+    text.extend(checksum.map(char::from));
+    text
+}
+
+/// The parts of a credential with this mark, if it has the form and the checksum is right.
+pub(super) fn parts<'a>(mark: &str, text: &'a str) -> Option<(Environment, KeyId, &'a str)> {
+    let (environment, rest) = text.strip_prefix(mark)?.split_once('_')?;
+    let environment: Environment = environment.parse().ok()?;
+    let (id, rest) = rest.split_once('_')?;
+    let digits = rest.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if id.len() != ID || rest.len() != SECRET + CHECKSUM || !digits {
+        return None;
+    }
+    let (secret, told) = rest.split_at(SECRET);
+    if checksum(&text[..text.len() - CHECKSUM]) != told.as_bytes() {
+        return None;
+    }
+    let id = format!("{}_{id}", KeyId::PREFIX).parse().ok()?;
+    Some((environment, id, secret))
+}
 
 /// A key that has just been made.
 pub struct SecretKey {
@@ -33,12 +64,7 @@ impl SecretKey {
     /// A new credential for the key of that identifier; its secret is drawn from the system's generator.
     pub fn generate(environment: Environment, id: KeyId) -> Self {
         let mut secret = random::base62(SECRET);
-        let mut text = String::with_capacity(4 + 5 + ID + 1 + SECRET + CHECKSUM);
-        for part in ["tnk_", environment.as_str(), "_", &id.bare(), "_", &secret] {
-            text.push_str(part);
-        }
-        let checksum = checksum(&text);
-        text.extend(checksum.map(char::from));
+        let text = compose(MARK, environment, id, &secret);
         let hash = hex::encode(Sha256::digest(&secret));
         secret.zeroize();
         Self { text: SecretString::from(text), hash }
@@ -56,18 +82,7 @@ pub struct Presented {
 impl Presented {
     /// Reads a credential; none if it is no key of ours or was cut, altered or mistyped.
     pub fn parse(text: &str) -> Option<Self> {
-        let (environment, rest) = text.strip_prefix("tnk_")?.split_once('_')?;
-        let environment: Environment = environment.parse().ok()?;
-        let (id, rest) = rest.split_once('_')?;
-        let digits = rest.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if id.len() != ID || rest.len() != SECRET + CHECKSUM || !digits {
-            return None;
-        }
-        let (secret, told) = rest.split_at(SECRET);
-        if checksum(&text[..text.len() - CHECKSUM]) != told.as_bytes() {
-            return None;
-        }
-        let id = format!("{}_{id}", KeyId::PREFIX).parse().ok()?;
+        let (environment, id, secret) = parts(MARK, text)?;
         Some(Self { id, environment, hash: Sha256::digest(secret).into() })
     }
 
@@ -114,6 +129,7 @@ mod tests {
 
     use super::*;
 
+    /// KEY-3
     #[test]
     fn a_key_reads_back_and_matches_its_own_hash_and_no_other() {
         let id = KeyId::new();
@@ -127,6 +143,7 @@ mod tests {
         assert_eq!(hex::encode(presented.hash()), key.hash);
     }
 
+    /// KEY-1
     #[test]
     fn a_key_has_the_published_form() {
         for environment in [Environment::Live, Environment::Test] {
@@ -157,6 +174,7 @@ mod tests {
     }
 
     proptest! {
+        /// KEY-2
         #[test]
         fn a_key_with_one_character_changed_is_no_key(at in 0usize..85, to in any::<char>()) {
             let key = SecretKey::generate(Environment::Live, KeyId::new());

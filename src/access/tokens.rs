@@ -12,9 +12,9 @@ use crate::model::Time;
 use crate::model::ids::{AccountId, KeyId, SigningKeyId};
 
 pub(super) const TYPE: &str = "at+jwt";
-const MAX_LENGTH: usize = 8 * 1024;
+pub(super) const MAX_LENGTH: usize = 8 * 1024;
 /// How far the clocks of two replicas may differ, in seconds.
-const LEEWAY: i64 = 10;
+pub(super) const LEEWAY: i64 = 10;
 
 /// What a token says. Times are in seconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,37 @@ pub struct Claims {
     pub scope: String,
     /// The account the token acts for.
     pub acct: AccountId,
+    /// Who acts, when it is not the account itself (RFC 8693, 4.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<Act>,
+    /// Who alone may act with it further down (RFC 8693, 4.4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub may_act: Option<MayAct>,
+    /// The tokens that it was exchanged from, by their `jti`, the first one first: it ends with each of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub origins: Vec<String>,
+}
+
+impl Claims {
+    /// The accounts that act through each other, the one that acts now first; none without a delegation.
+    pub fn actors(&self) -> Vec<AccountId> {
+        std::iter::successors(self.act.as_ref(), |act| act.act.as_deref()).map(|act| act.sub).collect()
+    }
+}
+
+/// An account that acts for another, and for whom it was acted before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(no_recursion)]
+pub struct Act {
+    pub sub: AccountId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<Box<Act>>,
+}
+
+/// An account that may act for another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MayAct {
+    pub sub: AccountId,
 }
 
 /// Why a token is not taken. Callers are told `invalid_token` whatever it is.
@@ -68,16 +99,29 @@ pub enum TokenFault {
 pub struct Verifier {
     issuer: String,
     audience: String,
-    keys: BTreeMap<SigningKeyId, (PublicKey, DecodingKey)>,
+    keys: BTreeMap<SigningKeyId, Known>,
     validation: Validation,
 }
 
+/// A key that tokens may be signed with, until its end.
+struct Known {
+    key: PublicKey,
+    decoding: DecodingKey,
+    ends: Option<Time>,
+}
+
+impl Known {
+    fn is_over(&self, now: Time) -> bool {
+        self.ends.is_some_and(|ends| ends <= now)
+    }
+}
+
 impl Verifier {
-    /// Takes tokens of that issuer, for that audience, signed with one of those keys.
+    /// Takes tokens of that issuer, for that audience, signed with one of those keys before its end.
     pub fn new(
         issuer: impl Into<String>,
         audience: impl Into<String>,
-        keys: impl IntoIterator<Item = PublicKey>,
+        keys: impl IntoIterator<Item = (PublicKey, Option<Time>)>,
     ) -> Self {
         // What remains for the library is the signature: it would compare times with the system's clock.
         let mut validation = Validation::new(Algorithm::EdDSA);
@@ -85,8 +129,9 @@ impl Verifier {
         validation.validate_nbf = false;
         validation.validate_aud = false;
         validation.required_spec_claims.clear();
-        let keys =
-            keys.into_iter().map(|key| (key.id, (key, DecodingKey::from_ed_der(&key.bytes)))).collect();
+        let known =
+            |(key, ends): (PublicKey, _)| Known { key, decoding: DecodingKey::from_ed_der(&key.bytes), ends };
+        let keys = keys.into_iter().map(known).map(|known| (known.key.id, known)).collect();
         Self { issuer: issuer.into(), audience: audience.into(), keys, validation }
     }
 
@@ -107,8 +152,9 @@ impl Verifier {
             return Err(TokenFault::WrongAlgorithm);
         }
         let id: Option<SigningKeyId> = header.kid.and_then(|kid| kid.parse().ok());
-        let (_, key) = id.and_then(|id| self.keys.get(&id)).ok_or(TokenFault::UnknownKey)?;
-        let claims = jsonwebtoken::decode::<Claims>(token, key, &self.validation)
+        let known = id.and_then(|id| self.keys.get(&id)).filter(|known| !known.is_over(now));
+        let known = known.ok_or(TokenFault::UnknownKey)?;
+        let claims = jsonwebtoken::decode::<Claims>(token, &known.decoding, &self.validation)
             .map_err(|error| match error.kind() {
                 jsonwebtoken::errors::ErrorKind::InvalidSignature => TokenFault::WrongSignature,
                 _ => TokenFault::Malformed,
@@ -134,9 +180,9 @@ impl Verifier {
         Ok(())
     }
 
-    /// The key set that the world may see (RFC 7517), oldest key first.
-    pub fn jwks(&self) -> serde_json::Value {
-        let keys = self.keys.values().map(|(key, _)| {
+    /// The key set that the world may see (RFC 7517), oldest key first, without those that have ended.
+    pub fn jwks(&self, now: Time) -> serde_json::Value {
+        let keys = self.keys.values().filter(|known| !known.is_over(now)).map(|Known { key, .. }| {
             serde_json::json!({
                 "kty": "OKP",
                 "crv": "Ed25519",
@@ -152,12 +198,12 @@ impl Verifier {
 
 /// What of a token's header is looked at.
 #[derive(Deserialize)]
-struct Told {
-    alg: String,
-    typ: Option<String>,
-    kid: Option<String>,
+pub(super) struct Told {
+    pub alg: String,
+    pub typ: Option<String>,
+    pub kid: Option<String>,
     #[serde(default, deserialize_with = "present")]
-    crit: Option<serde::de::IgnoredAny>,
+    pub crit: Option<serde::de::IgnoredAny>,
 }
 
 /// So that `"crit": null` counts as well.
@@ -168,7 +214,7 @@ fn present<'de, D: serde::Deserializer<'de>>(
 }
 
 impl Told {
-    fn read(token: &str) -> Option<Self> {
+    pub fn read(token: &str) -> Option<Self> {
         let (header, rest) = token.split_once('.')?;
         let parts = rest.split('.').count();
         let header = BASE64.decode(header).ok()?;
@@ -207,6 +253,9 @@ mod tests {
             client_id,
             scope: "services:read".into(),
             acct: AccountId::new(),
+            act: None,
+            may_act: None,
+            origins: Vec::new(),
         }
     }
 
@@ -215,7 +264,7 @@ mod tests {
     }
 
     fn verifier(keys: &[&SigningKey]) -> Verifier {
-        Verifier::new(ISSUER, AUDIENCE, keys.iter().map(|key| key.public()))
+        Verifier::new(ISSUER, AUDIENCE, keys.iter().map(|key| (key.public(), None)))
     }
 
     /// A token of any header and payload, signed with the key.
@@ -226,6 +275,7 @@ mod tests {
         format!("{message}.{signature}")
     }
 
+    /// TOK-5, TOK-8
     #[test]
     fn a_token_is_taken_by_a_cold_replica_that_has_only_the_public_key() {
         let key = signing_key();
@@ -239,6 +289,7 @@ mod tests {
         );
     }
 
+    /// TOK-6
     #[test]
     fn every_forged_token_is_refused() {
         let (key, foreign) = (signing_key(), signing_key());
@@ -323,6 +374,7 @@ mod tests {
         }
     }
 
+    /// TOK-6
     #[test]
     fn addresses_of_keys_in_the_header_change_nothing() {
         let key = signing_key();
@@ -334,6 +386,7 @@ mod tests {
         assert!(verifier(&[&key]).verify(&token, now()).is_ok());
     }
 
+    /// TOK-6
     #[test]
     fn clocks_may_differ_by_ten_seconds_and_no_more() {
         let key = signing_key();
@@ -346,11 +399,25 @@ mod tests {
         assert_eq!(verifier.verify(&token, now().plus(seconds(910))), Err(TokenFault::Expired));
     }
 
+    /// TOK-8
+    #[test]
+    fn a_key_that_has_ended_is_neither_told_nor_taken() {
+        let key = signing_key();
+        let token = key.issue(&claims());
+        let ending = |ends| Verifier::new(ISSUER, AUDIENCE, [(key.public(), Some(ends))]);
+        let later = now().plus(Duration::from_micros(1));
+        assert!(ending(later).verify(&token, now()).is_ok());
+        assert_eq!(ending(now()).verify(&token, now()), Err(TokenFault::UnknownKey));
+        assert_eq!(ending(later).jwks(now())["keys"].as_array().unwrap().len(), 1);
+        assert_eq!(ending(now()).jwks(now())["keys"], json!([]));
+    }
+
+    /// TOK-8
     #[test]
     fn the_key_set_shows_public_parts_from_which_others_verify() {
         let pkcs8 = SigningKey::generate();
         let key = SigningKey::from_pkcs8(SigningKeyId::new(), pkcs8.expose_secret()).unwrap();
-        let jwks = verifier(&[&key]).jwks();
+        let jwks = verifier(&[&key]).jwks(now());
         assert_eq!(jwks["keys"].as_array().unwrap().len(), 1);
         assert_eq!(jwks["keys"][0]["d"], Value::Null);
         let jwk: jsonwebtoken::jwk::Jwk = serde_json::from_value(jwks["keys"][0].clone()).unwrap();

@@ -4,13 +4,9 @@ use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
 use serde::Serialize;
 
+use super::conditional::etag;
 use crate::model::ids::OperationId;
 use crate::store::replies::Reply;
-
-/// The strong entity tag of an object's version.
-pub fn etag(version: i64) -> String {
-    format!("\"v{version}\"")
-}
 
 /// An answer on its way, from the first time or from memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +59,13 @@ impl Answer {
     }
 
     pub fn version(self, version: i64) -> Self {
-        Self { etag: Some(etag(version)), ..self }
+        Self { etag: Some(etag(version, self.body.as_bytes())), ..self }
+    }
+
+    /// The same for an object that is shown otherwise than in this answer, which has a secret beside it.
+    pub fn version_of(self, version: i64, shown: &impl Serialize) -> Self {
+        let shown = serde_json::to_vec(shown).expect("views serialize");
+        Self { etag: Some(etag(version, &shown)), ..self }
     }
 
     pub fn about(self, resource: impl ToString) -> Self {

@@ -1,6 +1,6 @@
 //! Bodies: read within limits, checked against the very schema that the document shows, all faults at once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
 
 use actix_web::http::header;
@@ -13,11 +13,13 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use validator::{Validate, ValidationErrors, ValidationErrorsKind};
 
-use super::json;
 use super::problem::{Code, Fault, Problem};
+use super::{json, pace, writable};
 
 /// The largest body in bytes.
 pub const MAX_BODY: usize = 256 * 1024;
+/// The code of a member that is not for callers to set, of the fault as of the problem.
+const NOT_WRITABLE: &str = Code::FieldNotWritable.as_str();
 /// How many faults are told at most.
 const MAX_FAULTS: usize = 50;
 
@@ -32,6 +34,8 @@ pub struct Schemas(HashMap<String, Schema>);
 struct Schema {
     text: Box<[u8]>,
     ready: OnceLock<jsonschema::Validator>,
+    /// The members of the object that are not for callers to set here.
+    fixed: BTreeSet<String>,
 }
 
 impl Schemas {
@@ -44,14 +48,19 @@ impl Schemas {
                 reference.as_str()?.rsplit('/').next()
             })
         });
-        Self(bodies.map(|name| (name.to_owned(), Schema::of(all, name))).collect())
+        let fixed = writable::fixed(document);
+        let schema = |name: &str| {
+            let fixed = fixed.get(name).cloned().unwrap_or_default();
+            (name.to_owned(), Schema { fixed, ..Schema::of(all, name) })
+        };
+        Self(bodies.map(schema).collect())
     }
 
     fn check(&self, name: &str, value: &Value) -> Vec<Fault> {
         let Some(schema) = self.0.get(name) else { return Vec::new() };
         let mut faults = Vec::new();
         for error in schema.ready().iter_errors(value) {
-            collect_schema(&error, &mut faults);
+            collect_schema(&error, &schema.fixed, &mut faults);
         }
         faults.truncate(MAX_FAULTS);
         faults
@@ -65,7 +74,7 @@ impl Schema {
             "$ref": format!("{PLACE}{name}"),
             "components": {"schemas": reached(all, name)},
         });
-        Self { text: schema.to_string().into_bytes().into(), ready: OnceLock::new() }
+        Self { text: schema.to_string().into_bytes().into(), ready: OnceLock::new(), fixed: BTreeSet::new() }
     }
 
     fn ready(&self) -> &jsonschema::Validator {
@@ -81,15 +90,20 @@ const TAGS: [&str; 2] = ["type", "action"];
 
 /// The faults behind an error. Where none of several variants fits, those of the one that was meant: the
 /// variant whose own member was sent, or else the one that comes nearest.
-fn collect_schema(error: &ValidationError<'_>, faults: &mut Vec<Fault>) {
-    let (Kind::OneOfNotValid { context } | Kind::AnyOf { context }) = error.kind() else {
-        return faults.push(fault(error));
+fn collect_schema(error: &ValidationError<'_>, fixed: &BTreeSet<String>, faults: &mut Vec<Fault>) {
+    let context = match error.kind() {
+        Kind::OneOfNotValid { context } | Kind::AnyOf { context } => context,
+        Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
+            let at = error.instance_path().to_string();
+            return faults.extend(unexpected.iter().map(|name| unexpected_at(&at, name, fixed)));
+        }
+        _ => return faults.push(fault(error)),
     };
     let place = error.instance_path().to_string();
     let another = |error: &ValidationError<'_>| is_tag(error, &place) || is_null(error);
     let meant = context.iter().filter(|errors| !errors.iter().any(another)).min_by_key(|errors| errors.len());
     match meant {
-        Some(errors) => errors.iter().for_each(|error| collect_schema(error, faults)),
+        Some(errors) => errors.iter().for_each(|error| collect_schema(error, fixed, faults)),
         None => faults.push(untold(context, &place)),
     }
 }
@@ -166,19 +180,21 @@ fn references(schema: &Value, names: &mut Vec<String>) {
     }
 }
 
+/// What is in a body and should not be there: a member of the object that is not for callers to set, or one that
+/// there is not at all.
+fn unexpected_at(at: &str, name: &str, fixed: &BTreeSet<String>) -> Fault {
+    // RFC 6901, 3.
+    let pointer = format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
+    match at.is_empty() && fixed.contains(name) {
+        true => Fault::at(pointer, NOT_WRITABLE, "is not for callers to set here"),
+        false => Fault::at(pointer, "unknown_field", "is not known here"),
+    }
+}
+
 /// A fault in the words of the schema. The value that was sent is never told back: it may be a secret.
 fn fault(error: &ValidationError<'_>) -> Fault {
     let pointer = error.instance_path().to_string();
     match error.kind() {
-        Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
-            let names: Vec<_> = unexpected.iter().map(|name| format!("{name:?}")).collect();
-            let first = unexpected.first().map(String::as_str).unwrap_or_default();
-            Fault::at(
-                format!("{pointer}/{first}"),
-                "unknown_field",
-                format!("not known here: {}", names.join(", ")),
-            )
-        }
         Kind::Required { property } => {
             let name = property.as_str().unwrap_or_default();
             Fault::at(format!("{pointer}/{name}"), "required", "is missing")
@@ -192,13 +208,22 @@ fn fault(error: &ValidationError<'_>) -> Fault {
 /// Reads a body's bytes, up to the limit.
 pub async fn read(request: &HttpRequest, mut stream: Payload) -> Result<web::Bytes, Problem> {
     let mut bytes = web::BytesMut::new();
+    let coding = request.headers().get(header::CONTENT_ENCODING);
+    if coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(Problem::new(
+            Code::UnsupportedMediaType,
+            "Send the body as it is, without Content-Encoding.",
+        ));
+    }
     let told = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     if told.and_then(|length| length.parse::<usize>().ok()).is_some_and(|length| length > MAX_BODY) {
         return Err(too_large());
     }
     while let Some(chunk) = stream.next().await {
-        let chunk =
-            chunk.map_err(|_| Problem::new(Code::MalformedRequest, "The body did not arrive whole."))?;
+        let chunk = chunk.map_err(|error| match pace::is_late(&error) {
+            true => Problem::new(Code::RequestTimeout, "The body did not arrive in time."),
+            false => Problem::new(Code::MalformedRequest, "The body did not arrive whole."),
+        })?;
         if bytes.len() + chunk.len() > MAX_BODY {
             return Err(too_large());
         }
@@ -296,6 +321,10 @@ fn collect(errors: &ValidationErrors, at: String, faults: &mut Vec<Fault>) {
 }
 
 fn invalid(errors: Vec<Fault>) -> Problem {
+    if !errors.is_empty() && errors.iter().all(|fault| fault.code == NOT_WRITABLE) {
+        let detail = "Some of what was sent is not for callers to set here; errors[] names each place.";
+        return Problem::new(Code::FieldNotWritable, detail).with_errors(errors);
+    }
     Problem::new(Code::ValidationFailed, "Some of what was sent is not valid; errors[] names each place.")
         .with_errors(errors)
 }

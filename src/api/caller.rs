@@ -5,27 +5,35 @@ use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::{Method, header};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, web};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::answer::Answer;
 use super::body::{self, Body};
-use super::credentials::authenticate;
+use super::credentials::{Authenticated, authenticate, invalid_token};
 use super::document::Route;
+use super::limits;
 use super::page::Page;
 use super::problem::{Code, Fault, Problem};
+use super::request_log::Known;
 use super::state::State;
-use super::{door, idempotency};
+use super::{conditional, denials, door, environments, idempotency, pace, shedding, storefront};
+use crate::access::tokens::Claims;
 use crate::domain::{self, Work};
+use crate::limits::load::Holder;
+use crate::limits::origin;
 use crate::model::accounts::accounts::AccountType;
 use crate::model::accounts::addresses::admits;
+use crate::model::accounts::delegation::{Guard, Rule};
 use crate::model::ids::{AccountId, RequestId};
 use crate::model::scopes::{Need, Scope};
 use crate::model::services::Access;
-use crate::model::{Actor, Path, Subtree, Time};
+use crate::model::{Actor, Path, Precondition, Subtree, Time};
 use crate::store;
 use crate::store::Conn;
 use crate::store::accounts::keys::Credential;
@@ -36,11 +44,16 @@ pub struct Caller<S> {
     pub request: HttpRequest,
     pub credential: Arc<Credential>,
     pub scopes: Arc<[Scope]>,
+    /// What the token says, if the credential is one.
+    token: Option<Arc<Claims>>,
+    /// Whether it is a storefront's key, which everybody has.
+    pub is_public: bool,
     pub now: Time,
     pub route: Arc<Route>,
     acts_for: Option<(AccountId, Path)>,
     payload: Option<Payload>,
     body: Value,
+    asks: Scope,
     scope: PhantomData<S>,
 }
 
@@ -76,20 +89,19 @@ impl<S> Caller<S> {
         if let Some(payload) = self.payload.take() {
             let bytes = body::read(&self.request, payload).await?;
             self.body = body::value(&self.request, &bytes)?.unwrap_or(Value::Null);
+            environments::note(&self.request, &self.body);
         }
         Ok(())
     }
 
-    /// The version that `If-Match` demands, if it is sent.
-    pub fn if_match(&self) -> Result<Option<i64>, Problem> {
-        let Some(told) = self.request.headers().get(header::IF_MATCH) else { return Ok(None) };
-        let told = told.to_str().unwrap_or_default().trim();
-        if told == "*" {
-            return Ok(None);
-        }
-        let version = told.strip_prefix("\"v").and_then(|rest| rest.strip_suffix('"')?.parse().ok());
-        // A tag that is none of ours matches no version.
-        Ok(Some(version.unwrap_or(-1)))
+    /// What `If-Match` demands of the object.
+    pub fn if_match(&self) -> Result<Precondition, Problem> {
+        conditional::precondition(&self.request)
+    }
+
+    /// Answers a read of one object.
+    pub fn show(&self, version: i64, view: &impl Serialize) -> Result<HttpResponse, Problem> {
+        conditional::show(&self.request, version, view)
     }
 
     /// A query parameter that the route documents.
@@ -110,8 +122,33 @@ impl<S> Caller<S> {
 
     /// A connection for reading what the caller may see.
     pub async fn read(&mut self) -> Result<Conn, Problem> {
+        let reach = self.reach().await?;
+        Ok(self.state.db.read(reach).await?)
+    }
+
+    /// What the caller may reach: the account acted for and all below, as far as its key goes and the accounts let it.
+    /// Every connection of a caller's is made of it.
+    pub async fn reach(&mut self) -> Result<Subtree, Problem> {
         let (_, path) = self.subject().await?;
-        Ok(self.state.db.read(Subtree::of(&path)).await?)
+        self.reach_at(&path).await
+    }
+
+    async fn reach_at(&self, path: &Path) -> Result<Subtree, Problem> {
+        let key = &self.credential.key;
+        Ok(key.reach_at(path).guarded(self.guard().await?))
+    }
+
+    /// What stands between the caller and the accounts below it.
+    async fn guard(&self) -> Result<Option<Guard>, Problem> {
+        let state = &self.state;
+        let reads = reads(&self.request);
+        let rule = Rule::of(self.asks, &self.route.operation_id, reads, &state.withheld);
+        let has_none_below = matches!(self.credential.account_type, AccountType::Tenant | AccountType::Agent);
+        if rule == Rule::Theirs || has_none_below {
+            return Ok(None);
+        }
+        let walls = state.delegations.walls(&state.db, self.now).await?;
+        Ok(Guard::over(&self.credential.key.path, rule, walls))
     }
 
     /// The account acted for: the credential's own, or the one below it that `Tenantry-Account` names.
@@ -119,31 +156,72 @@ impl<S> Caller<S> {
         if let Some(subject) = &self.acts_for {
             return Ok(subject.clone());
         }
-        let key = &self.credential.key;
+        let own = self.own_account().await?;
+        // To a key that is narrowed, nothing is anywhere else, on no side.
+        if self.credential.key.roots.is_empty() {
+            environments::reaches(&self.request, &own.1, self.credential.key.environment);
+        }
         let subject = match self.request.headers().get("tenantry-account") {
-            None => (key.account_id, key.path.clone()),
+            None => own,
+            // It shows what its own account offers.
+            Some(_) if self.is_public => return Err(domain::Error::AccountNotFound.into()),
             Some(named) => {
                 let not_there = || Problem::from(domain::Error::AccountNotFound);
                 let id: AccountId =
                     named.to_str().ok().and_then(|text| text.parse().ok()).ok_or_else(not_there)?;
-                let mut conn = self.state.db.read(Subtree::of(&key.path)).await?;
-                let account = store::accounts::accounts::find(&mut conn, id).await?.ok_or_else(not_there)?;
-                (account.id, account.path)
+                self.find_below(&own.1, id).await?.ok_or_else(not_there)?
             }
         };
+        self.saw(&subject.1);
         self.acts_for = Some(subject.clone());
         Ok(subject)
+    }
+
+    /// Says that the answer tells of the account at a path. One below the credential's gets to know who read of it.
+    pub fn saw(&self, path: &Path) {
+        let own = &self.credential.key.path;
+        if own.covers(path) && own != path {
+            denials::saw(&self.request, path);
+        }
+    }
+
+    /// Says that the answer is a list of what the accounts at these paths have. If it is the caller's own list and goes
+    /// beyond the caller's account, that is a line of the caller's account, and not one of each that is in it.
+    pub fn saw_each<'a>(&self, mut paths: impl Iterator<Item = &'a Path>) {
+        let own = &self.credential.key.path;
+        if !denials::has_seen(&self.request) && paths.any(|path| own.covers(path) && own != path) {
+            denials::saw(&self.request, own);
+        }
+    }
+
+    /// The credential's account: the key's, or the one below it that a token was exchanged for. A token ends with
+    /// its account's place below the key's.
+    async fn own_account(&self) -> Result<(AccountId, Path), Problem> {
+        let key = &self.credential.key;
+        match self.token.as_ref().map(|token| token.acct).filter(|id| *id != key.account_id) {
+            None => Ok((key.account_id, key.path.clone())),
+            Some(id) => self.find_below(&key.path, id).await?.ok_or_else(|| invalid_token(&self.state)),
+        }
+    }
+
+    async fn find_below(&self, path: &Path, id: AccountId) -> Result<Option<(AccountId, Path)>, Problem> {
+        let mut conn = self.state.db.read(self.reach_at(path).await?).await?;
+        let account = store::accounts::accounts::find(&mut conn, id).await?;
+        Ok(account.map(|account| (account.id, account.path)))
     }
 
     /// What a use-case may know of the caller.
     pub async fn actor(&mut self) -> Result<Actor, Problem> {
         let (subject_id, subject_path) = self.subject().await?;
+        let reach = self.reach().await?;
         let key = &self.credential.key;
         Ok(Actor {
             principal_id: key.account_id,
             principal_path: key.path.clone(),
             subject_id,
             subject_path,
+            reach,
+            actors: self.token.as_ref().map(|token| token.actors()).unwrap_or_default().into(),
             key_id: key.id,
             scopes: self.scopes.clone(),
             hold_classes: key.hold_classes.0.clone().into(),
@@ -169,19 +247,31 @@ impl<S> Caller<S> {
         W: AsyncFnOnce(&mut Work, &Actor) -> domain::Result<Answer> + 'static,
     {
         self.read_body().await?;
+        let wait = door::wait_asked(&self.request);
+        self.allow(wait);
+        let actor = self.actor().await?;
         let entry = door::Entry {
+            address: door::veiled(&self.state, actor.principal_id, actor.address).await?,
             key: self.idempotency_key()?,
             dry_run: self.dry_run()?,
-            wait: door::wait_asked(&self.request),
+            wait,
+            turn: shedding::turn(&self.request),
             query: self.sorted_query(),
             body: std::mem::take(&mut self.body),
-            actor: self.actor().await?,
+            actor,
             route: self.route.clone(),
             method: self.request.method().clone(),
             path: self.request.path().to_owned(),
             state: self.state.clone(),
         };
         door::enter(entry, work).await
+    }
+
+    /// Gives the handler the time that the caller asked it to wait.
+    pub fn allow(&self, wait: Option<Duration>) {
+        if let (Some(wait), Some(allowance)) = (wait, pace::Allowance::of(&self.request)) {
+            allowance.extend(wait);
+        }
     }
 
     fn idempotency_key(&self) -> Result<Option<String>, Problem> {
@@ -216,6 +306,11 @@ pub fn form(query: &str) -> impl Iterator<Item = (String, String)> + '_ {
     url::form_urlencoded::parse(query.as_bytes()).map(|(name, value)| (name.into_owned(), value.into_owned()))
 }
 
+/// Whether the request's method only reads.
+pub fn reads(request: &HttpRequest) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD)
+}
+
 /// From where the request came, as far as our own proxies tell.
 pub fn address(state: &State, request: &HttpRequest) -> Option<IpAddr> {
     let told = request.headers().get_all("x-forwarded-for").filter_map(|line| line.to_str().ok());
@@ -236,34 +331,68 @@ impl<S: Need> FromRequest for Caller<S> {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
             let state = request.app_data::<web::Data<State>>().expect("the state is registered").clone();
+            let pattern = request.match_pattern().unwrap_or_default();
+            // A path of its own that another pattern fits as well.
+            if pattern.contains('{')
+                && let Some(methods) = state.routes.methods_of(request.path())
+            {
+                return Err(Problem::method_not_allowed(methods));
+            }
             let now = state.clock.now();
             let address = address(&state, &request);
-            let (credential, scopes) = authenticate(&state, &request, now).await?;
+            let Authenticated { credential, scopes, token, storefront } =
+                match authenticate(&state, &request, now).await {
+                    Ok(found) => found,
+                    Err(problem) => return Err(limits::failed(&state, address, now, problem).await),
+                };
+            let route =
+                state.routes.find(request.method(), &pattern).expect("every route is in the document");
+            request.extensions_mut().insert(Known {
+                credential: credential.clone(),
+                route: route.clone(),
+                address,
+                received_at: now,
+            });
             if !admits(&credential.key.allowed_addresses, address) {
-                return Err(Problem::new(
-                    Code::IpNotAllowed,
-                    "The credential is not taken from this address.",
-                ));
+                let problem =
+                    Problem::new(Code::IpNotAllowed, "The credential is not taken from this address.");
+                return Err(limits::failed(&state, address, now, problem).await);
+            }
+            let holder = match &storefront {
+                None => Holder::Account(credential.key.account_id),
+                // Everybody has that key: its visitors do not crowd out the account.
+                Some(_) => Holder::Address(address.map(origin)),
+            };
+            shedding::belongs(&request, &state.load, holder)?;
+            match &storefront {
+                None => limits::admit(&state, &request, &credential, S::SCOPE, now).await?,
+                Some(of) => {
+                    storefront::admit(&state, &request, of, &route.operation_id, address, now).await?;
+                }
             }
             if !scopes.contains(&S::SCOPE) {
                 return Err(lacking(S::SCOPE));
             }
+            environments::check(&credential)?;
             check_account(&credential, &request)?;
-            let pattern = request.match_pattern().unwrap_or_default();
-            let route =
-                state.routes.find(request.method(), &pattern).expect("every route is in the document");
             check_parameters(&route, &request)?;
-            state.principals.used(credential.key.id, now, address);
+            idempotency::check_required(&credential, S::SCOPE, &request)?;
+            if storefront.is_none() {
+                state.principals.used(credential.key.id, now, address);
+            }
             Ok(Self {
                 state,
                 request,
                 credential,
                 scopes,
+                token,
+                is_public: storefront.is_some(),
                 now,
                 route,
                 acts_for: None,
                 payload: Some(payload),
                 body: Value::Null,
+                asks: S::SCOPE,
                 scope: PhantomData,
             })
         })
@@ -280,7 +409,7 @@ fn lacking(scope: Scope) -> Problem {
 /// The keys of a suspended account may read only.
 fn check_account(credential: &Credential, request: &HttpRequest) -> Result<(), Problem> {
     let suspended = credential.held.is_some_and(|weight| weight >= Access::Suspended.weight());
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let reads = reads(request);
     match suspended && !reads {
         false => Ok(()),
         true => {
@@ -289,7 +418,8 @@ fn check_account(credential: &Credential, request: &HttpRequest) -> Result<(), P
     }
 }
 
-/// Parameters that the document does not name are refused, and so is one that is there twice.
+/// Parameters that the document does not name are refused, and so is one that is there twice, and a
+/// condition that would be passed over.
 fn check_parameters(route: &Route, request: &HttpRequest) -> Result<(), Problem> {
     let mut seen: Vec<String> = Vec::new();
     let mut faults = Vec::new();
@@ -305,10 +435,15 @@ fn check_parameters(route: &Route, request: &HttpRequest) -> Result<(), Problem>
         }
         seen.push(name);
     }
+    let reads = reads(request);
+    if !reads && !route.conditional && request.headers().contains_key(header::IF_MATCH) {
+        faults.push(Fault::header("If-Match", "unknown_header", "this operation does not go by it"));
+    }
     match faults.is_empty() {
         true => Ok(()),
         false => {
-            let detail = "The query has a parameter that is not known here, or has one twice.";
+            let detail =
+                "The request has a parameter or a condition that is not known here, or has one twice.";
             Err(Problem::new(Code::UnknownParameter, detail).with_errors(faults))
         }
     }

@@ -9,7 +9,8 @@ use utoipa::OpenApi;
 use utoipa_actix_web::AppExt;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::{oauth, v1};
+use super::{oauth, shedding, v1};
+use crate::limits::load::Class;
 use crate::model::scopes::Scope;
 
 #[derive(OpenApi)]
@@ -60,6 +61,7 @@ pub fn document() -> Value {
     let mut document = serde_json::to_value(document).expect("the document serializes");
     finish(&mut document);
     super::unions::shape(&mut document);
+    super::writable::mark(&mut document);
     document
 }
 
@@ -68,6 +70,9 @@ fn finish(document: &mut Value) {
     document["components"]["schemas"]["Problem"] = problem_schema();
     document["components"]["securitySchemes"] = security_schemes();
     document["components"]["parameters"] = common_parameters();
+    for (_, name, why) in EVERYWHERE {
+        document["components"]["responses"][name] = refusal(why);
+    }
     for name in CLOSED {
         document["components"]["schemas"][name]["unevaluatedProperties"] = json!(false);
     }
@@ -84,6 +89,9 @@ fn finish(document: &mut Value) {
                     schema.is_some_and(|name| schemas[name]["properties"].get("next_cursor").is_some());
                 complete(operation, method, path, paged);
             }
+            for (status, name, _) in EVERYWHERE {
+                operation["responses"][status] = json!({"$ref": format!("#/components/responses/{name}")});
+            }
         }
     }
 }
@@ -91,10 +99,19 @@ fn finish(document: &mut Value) {
 /// Bodies that are put together from several schemas and know no other members than those of all of them.
 const CLOSED: &[&str] = &["NewOrderItem", "NewResource"];
 
-/// The operations that go by `If-Match`.
+/// The operations that go by `If-Match`; the others refuse it. Suspending and resuming are not among them:
+/// holds do not change what they are on, and billing must not lose a suspension to somebody's edit.
 const CONDITIONAL: &[&str] = &[
     "accounts_update",
+    "keys_revoke",
+    "keys_rotate",
+    "keys_set_client",
+    "keys_update",
+    "orders_cancel",
+    "orders_retry",
     "servers_update",
+    "storefront_keys_update",
+    "storefront_keys_revoke",
     "plans_add_version",
     "plans_activate",
     "plans_pause",
@@ -103,6 +120,23 @@ const CONDITIONAL: &[&str] = &[
     "resources_delete",
     "resources_set_password",
     "webhook_endpoints_update",
+    "webhook_endpoints_delete",
+    "webhook_endpoints_rotate_secret",
+];
+
+/// The operations that show one object with its entity tag, and go by `If-None-Match`.
+const TAGGED: &[&str] = &[
+    "accounts_get",
+    "keys_get",
+    "orders_get",
+    "plans_get",
+    "resources_get",
+    "servers_get",
+    "services_get",
+    "storefront_keys_get",
+    "subscriptions_get",
+    "virtual_servers_get",
+    "webhook_endpoints_get",
 ];
 
 fn complete(operation: &mut Value, method: &str, path: &str, paged: bool) {
@@ -114,9 +148,15 @@ fn complete(operation: &mut Value, method: &str, path: &str, paged: bool) {
     if operation["responses"].get("202").is_some() {
         names.push("Prefer");
     }
-    let conditional = operation["operationId"].as_str().is_some_and(|id| CONDITIONAL.contains(&id));
+    let id = operation["operationId"].as_str().unwrap_or_default();
+    let (conditional, tagged) = (CONDITIONAL.contains(&id), TAGGED.contains(&id));
     if conditional {
         names.push("IfMatch");
+    }
+    if tagged {
+        names.push("IfNoneMatch");
+        operation["responses"]["304"] = json!({"description": "It still looks as `If-None-Match` says"});
+        operation["responses"]["200"]["headers"]["ETag"] = json!({"description": "For `If-None-Match`, and for `If-Match` of a change", "schema": {"type": "string"}});
     }
     if paged {
         names.extend(["Limit", "Cursor"]);
@@ -134,14 +174,22 @@ fn complete(operation: &mut Value, method: &str, path: &str, paged: bool) {
     let mut refusals = vec![
         ("400", "The request, its query or its JSON is malformed"),
         ("401", "There is no valid credential"),
-        ("403", "The credential lacks the scope, or its account is suspended"),
+        (
+            "403",
+            "The credential lacks the scope, its account is suspended, or the account acted in does not let those above it do this",
+        ),
+        ("429", "A rate limit is used up; Retry-After says for how long, `violated-policies` which"),
         ("503", "The database is not available"),
     ];
     if conditional {
         refusals.push(("412", "The object has changed since it was read"));
     }
-    if path.contains("{id}") {
-        refusals.push(("404", "There is no such object in the caller's reach"));
+    match path.contains("{id}") {
+        true => refusals.push(("404", "There is no such object in the caller's reach")),
+        false => refusals.push((
+            "404",
+            "The account that `Tenantry-Account` or the body names is not in the caller's reach",
+        )),
     }
     if mutates {
         refusals.push(("409", "The state, a name, a quota or another operation stands in the way"));
@@ -156,12 +204,19 @@ fn complete(operation: &mut Value, method: &str, path: &str, paged: bool) {
     tell_refusals(operation, &refusals);
 }
 
+/// How all operations refuse, before it is looked at which one is asked for.
+const EVERYWHERE: &[(&str, &str, &str)] = &[
+    ("414", "UriTooLong", "Path and query are too long"),
+    ("431", "HeadersTooLarge", "The headers are too many or too large"),
+];
+
 /// How operations refuse that take a body from anybody.
 const OPEN_REFUSALS: &[(&str, &str)] = &[
     ("400", "The request, its query or its JSON is malformed"),
     ("413", "The body is too large"),
     ("415", "The body is not application/json"),
     ("422", "Something in the body is not valid; `errors` names each place"),
+    ("429", "A rate limit of the address is used up; Retry-After says for how long"),
     ("503", "The database is not available"),
 ];
 
@@ -195,6 +250,7 @@ fn problem_schema() -> Value {
             "request_id": {"type": "string", "description": "Also in the header X-Request-Id"},
             "doc": {"type": "string"},
             "errors": {"type": "array", "items": {"$ref": "#/components/schemas/Fault"}},
+            "violated-policies": {"type": "array", "items": {"type": "string"}, "description": "Of `rate_limited`: the policies, as in `RateLimit-Policy`"},
             "violations": {"type": "array", "items": {"$ref": "#/components/schemas/Violation"}},
             "remedies": {"type": "array", "items": {"$ref": "#/components/schemas/Remedy"}},
         },
@@ -204,7 +260,7 @@ fn problem_schema() -> Value {
 fn security_schemes() -> Value {
     let scopes: BTreeMap<_, _> = Scope::ALL.iter().map(|scope| (scope.as_str(), scope.as_str())).collect();
     json!({
-        "key": {"type": "http", "scheme": "bearer", "description": "A key, `tnk_live_…`"},
+        "key": {"type": "http", "scheme": "bearer", "description": "A key, `tnk_live_…`; in a shop's pages one of the storefront's, `tnp_live_…`, for `plans_list` and `plans_get` alone"},
         "oauth2": {
             "type": "oauth2",
             "description": "An access token for a key: `client_id` is the key's id, `client_secret` the key",
@@ -233,8 +289,13 @@ fn common_parameters() -> Value {
         ),
         "IfMatch": header(
             "If-Match",
-            "Acts only while the object still has this entity tag.",
-            json!({"type": "string", "example": "\"v3\""}),
+            "Acts only while the object is at the version of one of these entity tags, or answers 412.",
+            json!({"type": "string", "example": "\"v3.mPqk0u1pXfI\""}),
+        ),
+        "IfNoneMatch": header(
+            "If-None-Match",
+            "Answers 304 without a body while the object still looks as when it had one of these entity tags.",
+            json!({"type": "string", "example": "\"v3.mPqk0u1pXfI\""}),
         ),
         "Limit": {
             "name": "limit", "in": "query", "required": false,
@@ -262,8 +323,12 @@ pub struct Route {
     pub parameters: Vec<String>,
     /// Whether it makes something new, which it then answers with 201.
     pub makes: bool,
+    /// Whether it goes by `If-Match`.
+    pub conditional: bool,
     /// Whether what it changes bears on who may come in.
     pub touches_credentials: bool,
+    /// When it is turned away while there is too much to do.
+    pub class: Class,
 }
 
 /// All routes, by method and pattern.
@@ -281,7 +346,10 @@ impl Routes {
             for (method, operation) in item.as_object().into_iter().flatten() {
                 let Ok(method) = Method::from_bytes(method.to_uppercase().as_bytes()) else { continue };
                 here.push(method.to_string());
-                known.insert((method.clone(), path.clone()), Arc::new(route(document, &method, operation)));
+                known.insert(
+                    (method.clone(), path.clone()),
+                    Arc::new(route(document, &method, path, operation)),
+                );
             }
             methods.push((path.clone(), here));
         }
@@ -292,23 +360,31 @@ impl Routes {
         self.known.get(&(method.clone(), pattern.to_owned())).cloned()
     }
 
+    /// The methods of a path that is in the document letter by letter.
+    pub fn methods_of(&self, path: &str) -> Option<String> {
+        let known = self.methods.iter().find(|(pattern, _)| pattern == path && !pattern.contains('{'))?;
+        Some(known.1.join(", "))
+    }
+
     /// The methods that a path has; none if the path is not one of ours.
     pub fn methods(&self, path: &str) -> Option<String> {
-        let fits = |pattern: &str| {
-            let (mut own, mut told) = (pattern.split('/'), path.split('/'));
-            loop {
-                match (own.next(), told.next()) {
-                    (None, None) => return true,
-                    (Some(own), Some(told)) if own == told || own.starts_with('{') && !told.is_empty() => {}
-                    _ => return false,
-                }
-            }
-        };
-        self.methods.iter().find(|(pattern, _)| fits(pattern)).map(|(_, methods)| methods.join(", "))
+        self.methods.iter().find(|(pattern, _)| fits(pattern, path)).map(|(_, methods)| methods.join(", "))
     }
 }
 
-fn route(document: &Value, method: &Method, operation: &Value) -> Route {
+/// Whether a path is of this pattern.
+pub fn fits(pattern: &str, path: &str) -> bool {
+    let (mut own, mut told) = (pattern.split('/'), path.split('/'));
+    loop {
+        match (own.next(), told.next()) {
+            (None, None) => return true,
+            (Some(own), Some(told)) if own == told || own.starts_with('{') && !told.is_empty() => {}
+            _ => return false,
+        }
+    }
+}
+
+fn route(document: &Value, method: &Method, path: &str, operation: &Value) -> Route {
     let parameters = operation["parameters"].as_array().into_iter().flatten().filter_map(|parameter| {
         let parameter = match parameter["$ref"].as_str() {
             Some(reference) => &document["components"]["parameters"][reference.rsplit('/').next()?],
@@ -318,8 +394,13 @@ fn route(document: &Value, method: &Method, operation: &Value) -> Route {
     });
     let operation_id = operation["operationId"].as_str().unwrap_or_default().to_owned();
     let touches_credentials = method != Method::GET
-        && (["keys_", "accounts_"].iter().any(|prefix| operation_id.starts_with(prefix))
+        && (["keys_", "storefront_keys_", "accounts_"].iter().any(|prefix| operation_id.starts_with(prefix))
             || ["holds_suspend_account", "holds_resume_account"].contains(&operation_id.as_str()));
     let makes = operation["responses"].get("201").is_some();
-    Route { parameters: parameters.collect(), operation_id, makes, touches_credentials }
+    let conditional = CONDITIONAL.contains(&operation_id.as_str());
+    let parameters: Vec<String> = parameters.collect();
+    let scope = operation["security"][0]["oauth2"][0].as_str().and_then(|scope| scope.parse().ok());
+    let paged = parameters.iter().any(|name| name == "limit");
+    let class = shedding::class(method, path, scope, paged);
+    Route { parameters, operation_id, makes, conditional, touches_credentials, class }
 }

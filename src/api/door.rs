@@ -15,9 +15,12 @@ use super::state::State;
 use super::{json, wait};
 use crate::access::seal::Context;
 use crate::domain::{self, Work};
+use crate::limits::load::Turn;
 use crate::model::events::events::Cause;
+use crate::model::ids::AccountId;
 use crate::model::{Actor, Json, Subtree};
-use crate::store::audit::Line;
+use crate::store;
+use crate::store::audit::{ACTORS, Line};
 use crate::store::replies::{self, Reply, Slot};
 
 /// For how long an answer with a secret can be repeated.
@@ -30,9 +33,13 @@ pub struct Entry {
     pub key: Option<String>,
     pub dry_run: bool,
     pub wait: Option<Duration>,
+    /// The request's place among those that are worked on, which it does not need while it waits.
+    pub turn: Option<Arc<Turn>>,
     pub query: String,
     pub body: Value,
     pub actor: Actor,
+    /// Where the request came from, as the audit keeps it.
+    pub address: Option<String>,
     pub route: Arc<Route>,
     pub method: Method,
     pub path: String,
@@ -60,10 +67,12 @@ where
     W: AsyncFnOnce(&mut Work, &Actor) -> domain::Result<Answer> + 'static,
 {
     let (state, wait, subject) = (entry.state.clone(), entry.wait, entry.actor.subtree());
+    let turn = entry.turn.clone();
     let makes = entry.route.makes;
     let came = actix_web::rt::spawn(run(entry, work)).await.map_err(|_| broken())??;
     match (came.answer.operation_id, wait) {
         (Some(operation), Some(longest)) => {
+            turn.inspect(|turn| turn.rest());
             let answer = wait::until_ended(&state, subject, came.answer, operation, longest, makes).await?;
             Ok(answer.render(came.replayed))
         }
@@ -80,10 +89,11 @@ where
     actix_web::rt::spawn(run_unasked(state, line, use_case)).await.map_err(|_| broken())?
 }
 
-async fn run_unasked<W>(state: web::Data<State>, line: Line, use_case: W) -> Result<(), Problem>
+async fn run_unasked<W>(state: web::Data<State>, mut line: Line, use_case: W) -> Result<(), Problem>
 where
     W: AsyncFnOnce(&mut Work) -> domain::Result<()>,
 {
+    line.address = veiled(&state, line.principal_id, line.address.take()).await?;
     let tx = state.db.write(Subtree::of(&line.path)).await?;
     let cause = Cause { key_id: None, request_id: Some(line.request_id.clone()), reason_code: None };
     let mut work = Work::because(tx, cause, line.occurred_at);
@@ -98,13 +108,25 @@ where
         Ok(()) => {
             work.tx.commit().await?;
             (state.signals.recorded)();
-            state.principals.forget();
+            state.forget();
             Ok(())
         }
         Err(error) => {
             work.tx.undo().await?;
             Err(Problem::from(error))
         }
+    }
+}
+
+/// An address as the audit keeps it.
+pub async fn veiled(
+    state: &State,
+    of: AccountId,
+    address: Option<impl ToString>,
+) -> store::Result<Option<String>> {
+    match address {
+        None => Ok(None),
+        Some(address) => state.veils.seal(&state.db, of, &address.to_string()).await.map(Some),
     }
 }
 
@@ -116,7 +138,7 @@ async fn run<W>(entry: Entry, use_case: W) -> Result<Came, Problem>
 where
     W: AsyncFnOnce(&mut Work, &Actor) -> domain::Result<Answer>,
 {
-    let tx = entry.state.db.write(entry.actor.subtree()).await?;
+    let tx = entry.state.load.until_writable(entry.state.db.write(entry.actor.subtree())).await?;
     let mut work = Work::of(tx, &entry.actor);
     let outcome = within(&entry, &mut work, use_case).await;
     match outcome {
@@ -131,27 +153,15 @@ where
                 (entry.state.signals.queued)();
             }
             if entry.route.touches_credentials {
-                entry.state.principals.forget();
+                entry.state.forget();
             }
             Ok(came)
         }
         Err(problem) => {
             work.tx.undo().await?;
-            if problem.code == Code::ScopeEscalation && !entry.dry_run {
-                keep_refusal(&entry, &problem).await?;
-            }
             Err(problem)
         }
     }
-}
-
-/// Keeps in the audit that a caller reached for rights which it lacks, as nothing else of its request is kept.
-async fn keep_refusal(entry: &Entry, problem: &Problem) -> Result<(), Problem> {
-    let tx = entry.state.db.write(entry.actor.subtree()).await?;
-    let mut work = Work::of(tx, &entry.actor);
-    work.record(Some(entry.audit_line(problem.code.status(), None, "refused"))).await?;
-    work.tx.commit().await?;
-    Ok(())
 }
 
 /// The order of statements in every writing transaction: the key, the use-case, what it recorded, the
@@ -174,7 +184,9 @@ where
         return entry.replay(slot, reply, &request);
     }
     let answer = use_case(work, actor).await?;
-    work.record(Some(entry.audit_line(answer.status, answer.resource.clone(), "done"))).await?;
+    let mut line = entry.audit_line(answer.status, answer.resource.clone());
+    line.detail.0.extend(entry.difference(work, answer.resource.as_deref()));
+    work.record(Some(line)).await?;
     if let Some(slot) = &slot {
         replies::finish(&mut work.tx, slot, &entry.reply(slot, &answer, request)).await?;
     }
@@ -267,9 +279,23 @@ impl Entry {
         }
     }
 
-    fn audit_line(&self, status: u16, resource: Option<String>, outcome: &str) -> Line {
+    /// Which members an update changed: as the object tells it, or else as they were asked.
+    fn difference(&self, work: &Work, resource: Option<&str>) -> Map<String, Value> {
+        let mut told = resource.map(|of| work.difference(of, |text| self.state.keys.digests.of(of, text)));
+        let is_update = self.method == Method::PATCH || self.method == Method::PUT;
+        if is_update && told.as_ref().is_none_or(Map::is_empty) {
+            let asked: Value = self.body.as_object().into_iter().flat_map(Map::keys).cloned().collect();
+            told = Some(Map::from_iter([("asked".to_owned(), asked)]));
+        }
+        told.unwrap_or_default()
+    }
+
+    fn audit_line(&self, status: u16, resource: Option<String>) -> Line {
         let mut detail = Map::new();
         detail.insert("status".into(), status.into());
+        if !self.actor.actors.is_empty() {
+            detail.insert(ACTORS.into(), self.actor.actors.iter().map(ToString::to_string).collect());
+        }
         Line {
             account_id: self.actor.subject_id,
             sequence: 0,
@@ -279,8 +305,8 @@ impl Entry {
             action: self.route.operation_id.clone(),
             resource,
             request_id: self.actor.request_id.to_string(),
-            address: self.actor.address.map(|address| address.to_string()),
-            outcome: outcome.into(),
+            address: self.address.clone(),
+            outcome: "done".into(),
             detail: Json(detail),
             occurred_at: self.actor.now,
             hash: String::new(),

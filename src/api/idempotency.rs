@@ -1,4 +1,11 @@
-//! What stands in the header `Idempotency-Key`.
+//! What stands in the header `Idempotency-Key`, and who must send one.
+
+use actix_web::HttpRequest;
+
+use super::caller::{form, reads};
+use super::problem::{Code, Problem};
+use crate::model::scopes::Scope;
+use crate::store::accounts::keys::Credential;
 
 /// A header that names no key, or more than one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +27,21 @@ pub fn key<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Result<Option<Strin
     match std::str::from_utf8(bare) {
         Ok(key) if fit && (1..=255).contains(&key.len()) => Ok(Some(key.to_owned())),
         _ => Err(InvalidKey),
+    }
+}
+
+/// An account can demand that its own keys and tokens send an `Idempotency-Key` with each change. What only computes
+/// and what is only tried needs none.
+pub fn check_required(credential: &Credential, scope: Scope, request: &HttpRequest) -> Result<(), Problem> {
+    let reads = reads(request) || scope.reads();
+    let tried = form(request.query_string()).any(|(name, value)| name == "dry_run" && value == "true");
+    let sent = request.headers().contains_key("idempotency-key");
+    match credential.require_idempotency_key && !reads && !tried && !sent {
+        false => Ok(()),
+        true => {
+            let detail = "The account demands an Idempotency-Key with each change.";
+            Err(Problem::new(Code::IdempotencyKeyRequired, detail))
+        }
     }
 }
 

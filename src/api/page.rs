@@ -15,7 +15,7 @@ use super::problem::{Code, Fault, Problem};
 use crate::model::Time;
 
 const DEFAULT_LIMIT: i64 = 50;
-const MAX_LIMIT: i64 = 200;
+pub const MAX_LIMIT: i64 = 200;
 const VALID: Duration = Duration::from_secs(24 * 60 * 60);
 const MAC: usize = 16;
 

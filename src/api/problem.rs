@@ -7,78 +7,11 @@ use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub use super::catalogue::Code;
 use crate::domain;
 use crate::model::ids::RequestId;
 use crate::model::quotas::{Level, Violation};
-
-/// Declares the catalogue: each code once, with its status, whether the same request may succeed later, and
-/// its title.
-macro_rules! codes {
-    ($($name:ident = $code:literal, $status:literal, $retryable:literal, $title:literal;)+) => {
-        /// A stable word for what went wrong. Its meaning never changes; new ones may be added.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Code { $(#[doc = $title] $name),+ }
-
-        impl Code {
-            pub const ALL: &[Code] = &[$(Code::$name),+];
-
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Code::$name => $code),+ }
-            }
-
-            pub const fn status(self) -> u16 {
-                match self { $(Code::$name => $status),+ }
-            }
-
-            /// Whether the same request with the same idempotency key may succeed later.
-            pub const fn retryable(self) -> bool {
-                match self { $(Code::$name => $retryable),+ }
-            }
-
-            pub const fn title(self) -> &'static str {
-                match self { $(Code::$name => $title),+ }
-            }
-        }
-    };
-}
-
-codes! {
-    MalformedRequest = "malformed_request", 400, false, "The request is malformed";
-    MalformedJson = "malformed_json", 400, false, "The body is not JSON";
-    UnknownParameter = "unknown_parameter", 400, false, "The query has a parameter that is not known here";
-    InvalidCursor = "invalid_cursor", 400, false, "The cursor is not one of this list";
-    IdempotencyKeyInvalid = "idempotency_key_invalid", 400, false, "The Idempotency-Key is not well-formed";
-    Unauthenticated = "unauthenticated", 401, false, "A credential is needed";
-    InvalidToken = "invalid_token", 401, false, "The credential is not valid";
-    InsufficientScope = "insufficient_scope", 403, false, "The credential lacks a scope";
-    ScopeEscalation = "scope_escalation", 403, false, "A credential cannot grant what it does not have";
-    IpNotAllowed = "ip_not_allowed", 403, false, "The credential is not taken from this address";
-    AccountSuspended = "account_suspended", 403, false, "The account is suspended";
-    NotFound = "not_found", 404, false, "There is no such object";
-    AccountNotFound = "account_not_found", 404, false, "There is no such account";
-    RouteNotFound = "route_not_found", 404, false, "There is no such route";
-    MethodNotAllowed = "method_not_allowed", 405, false, "The method is not allowed here";
-    RequestTimeout = "request_timeout", 408, true, "The request took too long to arrive";
-    StateConflict = "state_conflict", 409, false, "The object's state does not allow this";
-    OperationInProgress = "operation_in_progress", 409, true, "Another operation is in progress";
-    ConcurrentChange = "concurrent_change", 409, true, "Somebody else changed the same thing";
-    QuotaExceeded = "quota_exceeded", 409, false, "The quota does not suffice";
-    ExternalIdConflict = "external_id_conflict", 409, false, "The external_id is in use";
-    NameTaken = "name_taken", 409, false, "The name is taken";
-    IdempotencyInProgress = "idempotency_in_progress", 409, true, "The first request with this key is still running";
-    IdempotencyResultExpired = "idempotency_result_expired", 409, false, "The answer with a secret is no longer kept";
-    PreconditionFailed = "precondition_failed", 412, false, "The object has changed since it was read";
-    BodyTooLarge = "body_too_large", 413, false, "The body is too large";
-    UnsupportedMediaType = "unsupported_media_type", 415, false, "The body must be application/json";
-    ValidationFailed = "validation_failed", 422, false, "The body is not valid";
-    IdempotencyKeyReused = "idempotency_key_reused", 422, false, "The Idempotency-Key belongs to another request";
-    WebhookUrlRejected = "webhook_url_rejected", 422, false, "Webhooks cannot be sent there";
-    PlanNotApplicable = "plan_not_applicable", 422, false, "The plan cannot be ordered as asked";
-    InternalError = "internal_error", 500, true, "Something went wrong on our side";
-    NotImplementedByConnector = "not_implemented_by_connector", 501, false, "The connector cannot do this";
-    DependencyUnavailable = "dependency_unavailable", 503, true, "Something we depend on is not available";
-    ShuttingDown = "shutting_down", 503, true, "The server is shutting down";
-}
+use crate::store::faults::{Fault as DatabaseFault, fault};
 
 /// One place in a request that is wrong, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -164,11 +97,22 @@ impl Problem {
         }
     }
 
+    /// The path has other methods than the one of the request.
+    pub fn method_not_allowed(methods: String) -> Self {
+        let detail = format!("This path knows {methods}.");
+        Self { allow: Some(methods), ..Self::new(Code::MethodNotAllowed, detail) }
+    }
+
+    /// What was asked for is in the caller's reach, and its account does not let it do this.
+    pub fn delegation_denied() -> Self {
+        Self::new(Code::DelegationDenied, "The account does not let those above it do this.")
+    }
+
     pub fn with_errors(self, errors: Vec<Fault>) -> Self {
         Self { errors, ..self }
     }
 
-    fn with(mut self, name: &'static str, value: impl Serialize) -> Self {
+    pub(super) fn with(mut self, name: &'static str, value: impl Serialize) -> Self {
         self.more.push((name, serde_json::to_string(&value).expect("members serialize")));
         self
     }
@@ -178,14 +122,20 @@ impl Problem {
         let request_id = request_id.map(|id| id.to_string()).unwrap_or_default();
         let page = format!("/docs/errors/{}", self.code.as_str());
         let body = Told {
-            kind: &page,
+            kind: match self.code {
+                Code::RateLimited => "https://iana.org/assignments/http-problem-types#quota-exceeded",
+                Code::Overloaded => {
+                    "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"
+                }
+                _ => &page,
+            },
             title: self.code.title(),
             status: self.code.status(),
             detail: &self.detail,
             code: self.code.as_str(),
             retryable: self.code.retryable(),
             errors: &self.errors,
-            instance: format!("/requests/{request_id}"),
+            instance: format!("/v1/requests/{request_id}"),
             request_id: &request_id,
             doc: &page,
         };
@@ -196,6 +146,9 @@ impl Problem {
         }
         if let Some(challenge) = &self.challenge {
             answer.insert_header((header::WWW_AUTHENTICATE, challenge.clone()));
+        }
+        if self.code == Code::IdempotencyKeyRequired {
+            answer.insert_header((header::LINK, format!("<{page}>; rel=\"describedby\"")));
         }
         if let Some(allow) = &self.allow {
             answer.insert_header((header::ALLOW, allow.clone()));
@@ -253,12 +206,12 @@ impl From<domain::Error> for Problem {
                 Problem::new(Code::ExternalIdConflict, detail).with("existing_id", id)
             }
             NameTaken { .. } => Problem::new(Code::NameTaken, detail),
-            PreconditionFailed { current } => {
-                Problem::new(Code::PreconditionFailed, detail).with("etag", super::answer::etag(current))
-            }
+            PreconditionFailed { current } => Problem::new(Code::PreconditionFailed, detail)
+                .with("etag", super::conditional::version_tag(current)),
             PlanNotApplicable(_) => Problem::new(Code::PlanNotApplicable, detail),
             AccountClosed => Problem::new(Code::StateConflict, detail).with("current_state", "closed"),
             ScopeEscalation(_) => Problem::new(Code::ScopeEscalation, detail),
+            EnvironmentMismatch(_) => Problem::new(Code::EnvironmentMismatch, detail),
             HoldClassDenied(_) => Problem::new(Code::InsufficientScope, detail),
             NotImplementedByConnector => Problem::new(Code::NotImplementedByConnector, detail),
             ChangesFrozen => Problem::new(Code::StateConflict, detail).with("current_state", "frozen"),
@@ -286,22 +239,23 @@ fn shortage(violations: &[Violation]) -> String {
 
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
-        if is_collision(&error) {
-            return domain::Error::Busy.into();
-        }
-        tracing::error!(%error, "the database failed");
-        Problem::new(
-            Code::DependencyUnavailable,
-            "The database did not answer. Nothing was changed, unless a retry with the same Idempotency-Key says otherwise.",
-        )
+        let (code, detail) = match fault(&error) {
+            DatabaseFault::Collision => return domain::Error::Busy.into(),
+            DatabaseFault::Denied => return Problem::delegation_denied(),
+            DatabaseFault::ReadOnly => (
+                Code::ReadOnly,
+                "The database takes no changes at present. Nothing was changed; what is there can be read.",
+            ),
+            DatabaseFault::Crowded => (
+                Code::Overloaded,
+                "The database has more to do than it can. Nothing was changed; try again in a moment.",
+            ),
+            DatabaseFault::Away => (
+                Code::DependencyUnavailable,
+                "The database did not answer. Nothing was changed, unless a retry with the same Idempotency-Key says otherwise.",
+            ),
+        };
+        tracing::error!(%error, code = code.as_str(), "the database failed");
+        Problem::new(code, detail)
     }
-}
-
-/// Whether two transactions met: both made the same thing, or each waited for what the other held. Nothing is
-/// wrong with the database, and the same request may succeed.
-fn is_collision(error: &sqlx::Error) -> bool {
-    let Some(error) = error.as_database_error() else { return false };
-    let code = error.code();
-    error.is_unique_violation()
-        || code.is_some_and(|code| ["40001", "40P01", "55P03"].contains(&code.as_ref()))
 }

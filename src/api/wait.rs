@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::answer::{Answer, etag};
+use super::answer::Answer;
+use super::conditional::etag;
 use super::problem::Problem;
 use super::state::State;
 use crate::model::Subtree;
@@ -33,34 +34,37 @@ pub async fn until_ended(
     let operation = OperationView::from(operation);
     let mut conn = state.db.read(subtree).await?;
     let fresh = match kind(&answer.body) {
-        Kind::Order(id) => store::commerce::orders::find(&mut conn, id).await?.map(|order| Fresh {
-            version: order.version,
-            place: format!("/v1/orders/{id}"),
-            body: json(&OrderView { operation: Some(operation.clone()), ..order.into() }),
+        Kind::Order(id) => store::commerce::orders::find(&mut conn, id).await?.map(|order| {
+            let (version, shown) = (order.version, OrderView::from(order));
+            Fresh {
+                etag: etag(version, json(&shown).as_bytes()),
+                place: format!("/v1/orders/{id}"),
+                body: json(&OrderView { operation: Some(operation.clone()), ..shown }),
+            }
         }),
-        Kind::Resource(id) => store::services::resources::find(&mut conn, id).await?.map(|resource| Fresh {
-            version: resource.version,
-            place: format!("/v1/resources/{id}"),
-            body: json(&ResourceView { operation: Some(operation.clone()), ..resource.into() }),
+        Kind::Resource(id) => store::services::resources::find(&mut conn, id).await?.map(|resource| {
+            let (version, shown) = (resource.version, ResourceView::from(resource));
+            Fresh {
+                etag: etag(version, json(&shown).as_bytes()),
+                place: format!("/v1/resources/{id}"),
+                body: json(&ResourceView { operation: Some(operation.clone()), ..shown }),
+            }
         }),
         Kind::Other => None,
     };
     let status = if made { 201 } else { 200 };
     Ok(match fresh {
-        Some(fresh) => Answer {
-            status,
-            body: fresh.body,
-            etag: Some(etag(fresh.version)),
-            location: Some(fresh.place),
-            ..answer
-        },
+        Some(fresh) => {
+            Answer { status, body: fresh.body, etag: Some(fresh.etag), location: Some(fresh.place), ..answer }
+        }
         None => Answer { status, body: with_operation(&answer.body, &operation), ..answer },
     })
 }
 
 /// The object of an answer as it has become.
 struct Fresh {
-    version: i64,
+    /// Of what a read shows, which has no operation in it.
+    etag: String,
     place: String,
     body: String,
 }

@@ -46,6 +46,7 @@ pub(super) fn without_password(text: &str) -> String {
 mod tests {
     use super::*;
 
+    /// CFG-2
     #[test]
     fn a_url_is_shown_without_what_opens_the_door() {
         let table = [

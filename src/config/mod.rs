@@ -1,12 +1,17 @@
 //! The settings: from a TOML file, then the environment, then flags. `docs/tenantry.toml` lists them all.
 
+mod audit;
 mod faults;
 mod hidden;
+mod keys;
 mod layers;
+mod limits;
 mod log;
 mod proxies;
+mod requests;
 mod server;
 mod storage;
+mod timeouts;
 mod work;
 
 use std::ffi::OsString;
@@ -16,11 +21,16 @@ use serde::{Deserialize, Serialize};
 use crate::cli::Flags;
 use faults::Checks;
 
+pub use audit::AuditConfig;
 pub use faults::ConfigFault;
+pub use keys::{DelegationConfig, KeysConfig};
+pub use limits::LimitsConfig;
 pub use log::{LogConfig, LogFormat};
 pub use proxies::TrustedProxies;
+pub use requests::{Recorded, RequestsConfig};
 pub use server::ServerConfig;
-pub use storage::{DataConfig, DatabaseConfig, KekSource, RedisConfig, SecretsConfig, kek_from_text};
+pub use storage::{DataConfig, DatabaseConfig, KekSource, RedisConfig, SecretsConfig, holds_keks};
+pub use timeouts::Timeouts;
 pub use work::{TokensConfig, WebhooksConfig, WorkerConfig};
 
 /// The settings in effect, checked against each other; what was left out has its default.
@@ -36,6 +46,11 @@ pub struct Config {
     pub webhooks: WebhooksConfig,
     pub log: LogConfig,
     pub tokens: TokensConfig,
+    pub requests: RequestsConfig,
+    pub limits: LimitsConfig,
+    pub audit: AuditConfig,
+    pub keys: KeysConfig,
+    pub delegation: DelegationConfig,
 }
 
 impl Config {
@@ -61,6 +76,11 @@ impl Config {
         config.webhooks.settle(&mut checks);
         config.log.check(&mut checks);
         config.tokens.check(&mut checks);
+        config.requests.check(&mut checks);
+        config.limits.check(&mut checks);
+        config.audit.settle(&config.data, &mut checks);
+        config.keys.check(&mut checks);
+        config.delegation.check(&mut checks);
         if faults.is_empty() { Ok(config) } else { Err(faults) }
     }
 

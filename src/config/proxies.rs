@@ -65,6 +65,7 @@ mod tests {
         proxies.client(peer.parse().unwrap(), forwarded.iter().copied()).to_string()
     }
 
+    /// CFG-5
     #[test]
     fn a_stranger_cannot_say_that_it_comes_from_elsewhere() {
         assert_eq!(client("203.0.113.9", &["198.51.100.1"]), "203.0.113.9");
@@ -72,6 +73,7 @@ mod tests {
         assert_eq!(client("10.0.0.1", &["192.0.2.66, 203.0.113.9"]), "203.0.113.9");
     }
 
+    /// CFG-5
     #[test]
     fn the_rightmost_hop_that_is_no_proxy_of_ours_is_the_client() {
         assert_eq!(client("10.0.0.1", &["198.51.100.1, 10.0.0.7"]), "198.51.100.1");

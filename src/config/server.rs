@@ -1,12 +1,13 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::{Host, Url};
 
-use super::TrustedProxies;
 use super::faults::Checks;
+use super::{Timeouts, TrustedProxies};
 
 /// The two ports, and who stands in front of them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -21,6 +22,10 @@ pub struct ServerConfig {
     pub public_url: String,
     /// Whether a proxy in front ends TLS, so that nobody reaches `listen` in clear from outside.
     pub behind_tls_proxy: bool,
+    /// The chain that TLS is ended with here, PEM, the server's own certificate first; empty if it is not ended here.
+    tls_certificate: PathBuf,
+    /// The key to it, PEM.
+    tls_key: PathBuf,
     /// The proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: TrustedProxies,
     /// How many threads answer requests.
@@ -29,6 +34,10 @@ pub struct ServerConfig {
     pub drain_delay_seconds: u64,
     /// How many connections may be open at once.
     pub max_connections: usize,
+    /// For how long half of the requests may have to wait before some are turned away.
+    pub longest_wait_milliseconds: u64,
+    #[serde(skip)]
+    pub timeouts: Timeouts,
 }
 
 impl Default for ServerConfig {
@@ -38,23 +47,19 @@ impl Default for ServerConfig {
             admin_listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8081))),
             public_url: String::new(),
             behind_tls_proxy: false,
+            tls_certificate: PathBuf::new(),
+            tls_key: PathBuf::new(),
             trusted_proxies: TrustedProxies::default(),
             http_workers: 0,
             drain_delay_seconds: 5,
             max_connections: 25_000,
+            longest_wait_milliseconds: 100,
+            timeouts: Timeouts::default(),
         }
     }
 }
 
 impl ServerConfig {
-    /// How long a caller may take to send the head of a request.
-    pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-    /// How long a caller may take to send the body of a request.
-    pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-    /// How long a handler may take.
-    pub const HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
-    /// How long a connection is kept on which nothing is asked.
-    pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
     /// How long requests in flight are waited for once the listener is closed.
     pub const IN_FLIGHT_TIMEOUT: Duration = Duration::from_secs(30);
     /// How many requests are worked on at once for each of the `http_workers`.
@@ -65,22 +70,44 @@ impl ServerConfig {
         Duration::from_secs(self.drain_delay_seconds)
     }
 
+    /// For how long half of the requests may have to wait before some are turned away.
+    pub fn longest_wait(&self) -> Duration {
+        Duration::from_millis(self.longest_wait_milliseconds)
+    }
+
+    /// The files with the certificate and its key, if TLS is ended here.
+    pub fn tls(&self) -> Option<(&Path, &Path)> {
+        (!self.tls_certificate.as_os_str().is_empty()).then_some((&self.tls_certificate, &self.tls_key))
+    }
+
+    /// Whether callers reach us through TLS.
+    pub fn is_secure(&self) -> bool {
+        self.tls().is_some() || self.public_url.starts_with("https://")
+    }
+
     pub(super) fn settle(&mut self, checks: &mut Checks<'_>) {
         if self.http_workers == 0 {
             self.http_workers = std::thread::available_parallelism().map_or(1, usize::from);
         }
         let open = !is_loopback(self.listen.ip());
-        if open && !self.behind_tls_proxy {
+        if open && !self.behind_tls_proxy && self.tls().is_none() {
             checks.refuse(
                 "server.listen",
-                "is not a loopback address, so keys would cross the network in clear; put a TLS proxy in front and set server.behind_tls_proxy = true",
+                "is not a loopback address, so keys would cross the network in clear; set server.tls_certificate and server.tls_key, or put a TLS proxy in front and set server.behind_tls_proxy = true",
             );
+        }
+        if self.tls().is_some() == self.tls_key.as_os_str().is_empty() {
+            checks.refuse("server.tls_key", "is set together with server.tls_certificate, or neither is");
+        }
+        if self.tls().is_some() && self.behind_tls_proxy {
+            checks.refuse("server.behind_tls_proxy", "must not be set where TLS is ended here");
         }
         if self.admin_listen == Some(self.listen) && self.listen.port() != 0 {
             checks.refuse("server.admin_listen", "must not be the same as server.listen");
         }
         if self.public_url.is_empty() {
-            self.public_url = format!("http://{}", self.listen);
+            let scheme = if self.tls().is_some() { "https" } else { "http" };
+            self.public_url = format!("{scheme}://{}", self.listen);
             if open {
                 checks.refuse(
                     "server.public_url",
@@ -92,6 +119,7 @@ impl ServerConfig {
         }
         checks.within("server.http_workers", self.http_workers as u64, 1..=1024);
         checks.within("server.drain_delay_seconds", self.drain_delay_seconds, 0..=60);
+        checks.within("server.longest_wait_milliseconds", self.longest_wait_milliseconds, 10..=60_000);
         checks.within("server.max_connections", self.max_connections as u64, 1..=1_000_000);
     }
 }

@@ -91,7 +91,7 @@ fn is_postgres(url: &SecretString) -> bool {
     (url.starts_with("postgres://") || url.starts_with("postgresql://")) && url::Url::parse(url).is_ok()
 }
 
-/// Redis: `doctor` looks at it; rate limits that replicas share will need it.
+/// Redis, over which replicas share their rate limits.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RedisConfig {
@@ -108,10 +108,11 @@ impl RedisConfig {
 
     pub(super) fn settle(&self, checks: &mut Checks<'_>) {
         let shaped = |url: &str| {
-            (url.starts_with("redis://") || url.starts_with("rediss://")) && url::Url::parse(url).is_ok()
+            (url.starts_with("redis://") || url.starts_with("rediss://")) && redis::Client::open(url).is_ok()
         };
         if self.url().is_some_and(|url| !shaped(url.expose_secret())) {
-            checks.refuse("redis.url", "must begin with redis:// or rediss://");
+            checks
+                .refuse("redis.url", "must be redis:// or rediss://, a host, and maybe a port and a number");
         }
     }
 }
@@ -120,10 +121,11 @@ impl RedisConfig {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SecretsConfig {
-    /// The key itself: 32 bytes in base64. Empty if it is in a file.
+    /// The key itself: 32 bytes in base64. Empty if it is in a file. While secrets move to another key both stand here,
+    /// the new one first.
     #[serde(serialize_with = "hidden::secret")]
     kek: SecretString,
-    /// The file that holds the key, 32 bytes in base64. If empty, `kek` in the data folder, made when it is missing.
+    /// The file that holds the key, 32 bytes in base64; or several, one a line, the newest first. If empty, `kek` in the data folder, made when it is missing.
     kek_file: String,
     #[serde(skip)]
     default_file: PathBuf,
@@ -140,13 +142,14 @@ pub enum KekSource {
     FileOrNew(PathBuf),
 }
 
-/// The key that a text stands for: exactly 32 bytes in base64, with or without a line's end.
-pub fn kek_from_text(text: &str) -> Option<SecretBox<[u8; 32]>> {
-    SecretBox::try_init_with(|| {
-        let bytes = SecretBox::new(Box::new(STANDARD.decode(text.trim()).map_err(drop)?));
-        bytes.expose_secret().as_slice().try_into().map_err(drop)
-    })
-    .ok()
+/// Whether a text is from one to four keys, each of exactly 32 bytes in base64, with blanks or ends of lines between.
+pub fn holds_keks(text: &str) -> bool {
+    let is_key = |word| {
+        let bytes = STANDARD.decode(word).map(|bytes| SecretBox::new(Box::new(bytes)));
+        bytes.is_ok_and(|bytes| bytes.expose_secret().len() == 32)
+    };
+    let words = text.split_ascii_whitespace();
+    (1..=4).contains(&words.clone().count()) && words.into_iter().all(is_key)
 }
 
 impl SecretsConfig {
@@ -166,13 +169,13 @@ impl SecretsConfig {
         if !self.kek.expose_secret().is_empty() && !self.kek_file.is_empty() {
             checks.refuse("secrets.kek", "must be empty if secrets.kek_file is set");
         }
-        if !self.kek.expose_secret().is_empty() && kek_from_text(self.kek.expose_secret()).is_none() {
+        if !self.kek.expose_secret().is_empty() && !holds_keks(self.kek.expose_secret()) {
             checks
-                .refuse("secrets.kek", "must be 32 bytes in base64, as `openssl rand -base64 32` makes them");
+                .refuse("secrets.kek", "must be 32 bytes in base64 (or several such keys, the newest first), as `openssl rand -base64 32` makes them");
         }
         if !self.kek_file.is_empty() {
             match std::fs::read_to_string(&self.kek_file).map(SecretString::from) {
-                Ok(text) if kek_from_text(text.expose_secret()).is_some() => {}
+                Ok(text) if holds_keks(text.expose_secret()) => {}
                 Ok(_) => checks.refuse("secrets.kek_file", "the file must hold 32 bytes in base64"),
                 Err(error) => checks.refuse("secrets.kek_file", format!("the file cannot be read: {error}")),
             }

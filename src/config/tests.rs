@@ -93,6 +93,7 @@ fn the_environment_wins_over_the_file_and_flags_win_over_both() {
     assert_eq!(config.log.format, LogFormat::Json);
 }
 
+/// CFG-1
 #[test]
 fn each_fault_in_the_file_is_named() {
     let table = [
@@ -108,6 +109,12 @@ fn each_fault_in_the_file_is_named() {
         ("[server]\npublic_url = 'https://u:p@a.example'", "server.public_url"),
         ("[server]\npublic_url = 'ftp://localhost'", "server.public_url"),
         ("[server]\npublic_url = 'api'", "server.public_url"),
+        ("[server]\ntls_certificate = '/c.pem'", "server.tls_key"),
+        ("[server]\ntls_key = '/k.pem'", "server.tls_key"),
+        (
+            "[server]\nbehind_tls_proxy = true\ntls_certificate = '/c'\ntls_key = '/k'",
+            "server.behind_tls_proxy",
+        ),
         ("[server]\ntrusted_proxies = ['10.0.0.0/8', 'proxy']", "server.trusted_proxies"),
         ("[server]\ntrusted_proxies = [5]", "server.trusted_proxies.0"),
         ("[server]\nbehind_tls_proxy = 'yes'", "server.behind_tls_proxy"),
@@ -123,6 +130,7 @@ fn each_fault_in_the_file_is_named() {
         ("[database]\nmax_connections = 0", "database.max_connections"),
         ("[redis]\nurl = 'http://cache'", "redis.url"),
         ("[secrets]\nkek = 'c2hvcnQ='", "secrets.kek"),
+        ("[secrets]\nkek = 'MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY= c2hvcnQ='", "secrets.kek"),
         ("[secrets]\nkek = 'not base64 at all, but longer than 32 bytes'", "secrets.kek"),
         ("[secrets]\nkek_file = '/nowhere/kek'", "secrets.kek_file"),
         ("[secrets]\nkek_file = '/dev/null'", "secrets.kek_file"),
@@ -145,6 +153,15 @@ fn each_fault_in_the_file_is_named() {
     }
 }
 
+/// CFG-1, CFG-3: an address that is open to the network may be listened on where TLS is ended.
+#[test]
+fn with_a_certificate_an_open_address_may_be_listened_on() {
+    let text = "[server]\nlisten = '0.0.0.0:443'\npublic_url = 'https://a.example'\ntls_certificate = '/c'\ntls_key = '/k'";
+    assert!(load(text, &[]).unwrap().server.tls().is_some());
+    assert_eq!(faults(&text.replace("https", "http"), &[])[0].0, "server.public_url");
+}
+
+/// CFG-1
 #[test]
 fn all_faults_are_told_at_once_each_with_where_it_was_given() {
     let text = "[server]\nlissten = 1\nlisten = 5\nmax_connections = 'many'\n[worker]\nslots = 0\n[jobs]\n";
@@ -232,9 +249,7 @@ fn no_secret_is_shown_with_the_settings_in_effect() {
          [redis]\nurl = 'rediss://:hunter2-cache@cache:6380/1'\n[secrets]\nkek = '{KEK}'\n"
     );
     let config = load(&text, &[]).unwrap();
-    assert!(
-        matches!(config.secrets.kek(), KekSource::Given(kek) if kek_from_text(kek.expose_secret()).is_some())
-    );
+    assert!(matches!(config.secrets.kek(), KekSource::Given(kek) if holds_keks(kek.expose_secret())));
     assert!(!config.database.auto_migrate());
     let shown = config.render_redacted();
     for shown in [&shown, &format!("{config:?}")] {
@@ -272,4 +287,43 @@ fn a_flag_that_is_wrong_is_named_as_a_flag() {
         Flags { database_url: Some(SecretString::from("db")), config: Some(file("")), ..Flags::default() };
     let found = load_with(&flags, &[]).unwrap_err();
     assert_eq!(found[0].to_string(), "--database-url: database.url: must begin with sqlite: or postgres://");
+}
+
+#[test]
+fn classes_of_keys_are_names_with_units_each_once() {
+    let class = |name: &str, units| (name.to_owned(), units);
+    let config = load("[limits]\nkey_per_minute = 50", &[]).unwrap();
+    let known = [class("standard", 50), class("bulk", 2000), class("high", 20_000)];
+    assert_eq!(config.limits.key_classes(), known);
+    let config = load("", &[("TENANTRY_LIMITS__CLASSES", "night_2=20")]).unwrap();
+    assert_eq!(config.limits.key_classes(), [class("standard", 6000), class("night_2", 20)]);
+    for wrong in [
+        "bulk",
+        "bulk=",
+        "Bulk=100",
+        "bulk=19",
+        "bulk=2000000000",
+        "=100",
+        "bulk=100,bulk=200",
+        "standard=100",
+    ] {
+        let found = faults("", &[("TENANTRY_LIMITS__CLASSES", wrong)]);
+        assert_eq!(found.len(), 1, "{wrong}");
+        assert_eq!(found[0].0, "limits.classes", "{wrong}");
+    }
+}
+
+#[test]
+fn a_redis_that_cannot_be_one_is_refused_and_none_is_shown() {
+    for wrong in
+        ["http://127.0.0.1", "redis://", "redis://host:port", "redis://:secret@host/zero", "localhost:6379"]
+    {
+        let found = faults("", &[("TENANTRY_REDIS__URL", wrong)]);
+        assert_eq!(found.len(), 1, "{wrong}");
+        assert!(found[0].0 == "redis.url" && !found[0].1.contains("secret"), "{found:?}");
+    }
+    let config = load("", &[("TENANTRY_REDIS__URL", "rediss://:hunter2@redis.internal:6380/2")]).unwrap();
+    assert!(config.redis.url().is_some());
+    let shown = config.render_redacted();
+    assert!(!shown.contains("hunter2") && shown.contains("***"), "{shown}");
 }

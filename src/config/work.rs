@@ -88,11 +88,13 @@ pub struct TokensConfig {
     pub lifetime_seconds: u64,
     /// How long a request with an `Idempotency-Key` is remembered.
     pub idempotency_retention_hours: u64,
+    /// After how many days the next signing key is made; 0 leaves that to the operator.
+    pub signing_key_days: u64,
 }
 
 impl Default for TokensConfig {
     fn default() -> Self {
-        Self { lifetime_seconds: 900, idempotency_retention_hours: 72 }
+        Self { lifetime_seconds: 900, idempotency_retention_hours: 72, signing_key_days: 90 }
     }
 }
 
@@ -107,9 +109,15 @@ impl TokensConfig {
         Duration::from_secs(self.idempotency_retention_hours * 3600)
     }
 
+    /// After what time the next signing key is made, if that is not left to the operator.
+    pub fn signing_key_age(&self) -> Option<Duration> {
+        (self.signing_key_days > 0).then(|| Duration::from_secs(self.signing_key_days * 24 * 3600))
+    }
+
     pub(super) fn check(&self, checks: &mut Checks<'_>) {
         checks.within("tokens.lifetime_seconds", self.lifetime_seconds, 60..=3600);
         checks.within("tokens.idempotency_retention_hours", self.idempotency_retention_hours, 24..=720);
+        checks.within("tokens.signing_key_days", self.signing_key_days, 0..=3650);
     }
 }
 

@@ -7,12 +7,13 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::{Delivery, Fault, apart, stopped};
-use crate::model::Subtree;
+use crate::model::events::deliveries::{Attempt, DeliveryStatus};
 use crate::model::events::events::Event;
-use crate::model::events::webhooks::WebhookEndpoint;
+use crate::model::events::webhooks::{EndpointSwitch, Listener, Payload};
 use crate::model::ids::DeliveryId;
-use crate::store::events::webhooks::NewDelivery;
-use crate::store::events::{events, webhooks};
+use crate::model::{Subtree, Time};
+use crate::store::events::deliveries::NewDelivery;
+use crate::store::events::{deliveries, events, webhooks};
 
 /// Under what name the place in the feed is kept.
 const READER: &str = "webhooks";
@@ -62,9 +63,10 @@ async fn page(delivery: Delivery) -> Result<Turn, Fault> {
         return Ok(Turn::More);
     }
     let paths: BTreeSet<_> = page.iter().flat_map(|event| event.path.upwards()).collect();
-    let queued = heard(&webhooks::enabled_at(&mut tx, &paths).await?, &page);
+    let now = parts.clock.now();
+    let queued = heard(&webhooks::listeners_at(&mut tx, &paths).await?, &page, now);
     if !queued.is_empty() {
-        webhooks::queue(&mut tx, &queued, parts.clock.now()).await?;
+        deliveries::queue(&mut tx, &queued, now).await?;
     }
     tx.commit().await?;
     if !queued.is_empty() {
@@ -73,19 +75,28 @@ async fn page(delivery: Delivery) -> Result<Turn, Fault> {
     Ok(Turn::More)
 }
 
-/// The deliveries that the events call for, in the events' order.
-fn heard(endpoints: &[WebhookEndpoint], events: &[Event]) -> Vec<NewDelivery> {
-    let hears = |endpoint: &WebhookEndpoint, event: &Event| {
+/// The deliveries that the events call for, in the events' order. What an endpoint that is not in use would have been
+/// sent is there to be seen, and to be recovered.
+fn heard(endpoints: &[Listener], events: &[Event], now: Time) -> Vec<NewDelivery> {
+    let hears = |endpoint: &Listener, event: &Event| {
         let types = &endpoint.event_types;
-        endpoint.path.covers(&event.path) && (types.is_empty() || types.contains(&event.event_type))
+        endpoint.path.covers(&event.path)
+            && (types.is_empty() || types.contains(&event.event_type))
+            && !endpoint.is_younger_than(event.position)
     };
-    let delivery = |endpoint: &WebhookEndpoint, event: &Event| NewDelivery {
-        id: DeliveryId::new(),
-        account_id: endpoint.account_id,
-        path: endpoint.path.clone(),
-        endpoint_id: endpoint.id,
-        event_id: event.id,
-        event_type: event.event_type,
+    let delivery = |endpoint: &Listener, event: &Event| {
+        let attempts: Vec<_> = unused(endpoint).map(|why| unsent(why, now)).into_iter().collect();
+        NewDelivery {
+            id: DeliveryId::new(),
+            account_id: endpoint.account_id,
+            path: endpoint.path.clone(),
+            endpoint_id: endpoint.id,
+            event_id: event.id,
+            event_type: event.event_type,
+            thin: endpoint.payload == Payload::Thin,
+            status: if attempts.is_empty() { DeliveryStatus::Pending } else { DeliveryStatus::Failed },
+            attempts,
+        }
     };
     let of = |event| {
         endpoints
@@ -94,4 +105,17 @@ fn heard(endpoints: &[WebhookEndpoint], events: &[Event]) -> Vec<NewDelivery> {
             .map(move |endpoint| delivery(endpoint, event))
     };
     events.iter().flat_map(of).collect()
+}
+
+/// Why the endpoint is sent nothing now.
+fn unused(endpoint: &Listener) -> Option<&'static str> {
+    match (endpoint.switch, &endpoint.challenge) {
+        (EndpointSwitch::Disabled, _) => Some("endpoint_disabled"),
+        (EndpointSwitch::Enabled, Some(_)) => Some("endpoint_unverified"),
+        (EndpointSwitch::Enabled, None) => None,
+    }
+}
+
+fn unsent(why: &str, at: Time) -> Attempt {
+    Attempt { at, status: None, duration_ms: 0, error: Some(why.to_owned()), body: None }
 }

@@ -1,12 +1,9 @@
 //! Where a delivery may go: to the public Internet, and to what the operator has named; never to our own networks.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
 
 use ipnet::IpNet;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::{RequestBuilder, Url};
+use reqwest::Url;
 
 use super::addresses::is_public;
 
@@ -36,7 +33,7 @@ pub enum Refusal {
 #[derive(Debug, Clone, Default)]
 pub struct Guard {
     allow: Vec<String>,
-    http_allowed: bool,
+    pub(super) http_allowed: bool,
     blocked: Vec<IpNet>,
 }
 
@@ -104,70 +101,11 @@ fn literal(host: &str) -> Option<IpAddr> {
     host.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
-impl Resolve for Guard {
-    fn resolve(&self, name: Name) -> Resolving {
-        let guard = self.clone();
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let admitted = guard.admit(name.as_str(), found.collect())?;
-            Ok(Box::new(admitted.into_iter()) as Addrs)
-        })
-    }
-}
-
-/// The client that deliveries are sent with. It follows no redirect, knows no proxy and no cookie, and connects only
-/// to addresses that its guard has judged.
-#[derive(Debug, Clone)]
-pub struct Client {
-    guard: Arc<Guard>,
-    http: reqwest::Client,
-}
-
-impl Client {
-    pub fn new(guard: Guard) -> reqwest::Result<Self> {
-        let guard = Arc::new(guard);
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("tenantry/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .no_gzip()
-            .referer(false)
-            .https_only(!guard.http_allowed)
-            .connect_timeout(Duration::from_secs(5))
-            .timeout(Duration::from_secs(15))
-            .dns_resolver(guard.clone())
-            .build()?;
-        Ok(Self { guard, http })
-    }
-
-    /// A POST to the URL, which is checked once more.
-    pub fn post(&self, url: &str) -> Result<RequestBuilder, Refusal> {
-        Ok(self.http.post(self.guard.check_url(url)?))
-    }
-}
-
-/// The refusal behind a failed request, if it was the guard that failed it.
-pub fn refusal(error: &reqwest::Error) -> Option<&Refusal> {
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        if let Some(refusal) = error.downcast_ref() {
-            return Some(refusal);
-        }
-        source = error.source();
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
-
     use super::*;
 
+    /// WH-7
     #[test]
     fn only_urls_of_named_https_hosts_pass() {
         let guard = Guard::default();
@@ -213,6 +151,7 @@ mod tests {
         );
     }
 
+    /// WH-7
     #[test]
     fn what_the_operator_names_passes_on_that_port_only() {
         let allow = ["Internal:8080", "10.0.0.5:9000", "[::1]:9000", "hooks.example.com:25"];
@@ -234,6 +173,7 @@ mod tests {
         assert_eq!(guard.check_url("http://[::1]/"), Err(Refusal::Address));
     }
 
+    /// WH-7
     #[test]
     fn one_blocked_address_among_many_blocks_the_host() {
         let to = |addresses: &[&str]| -> Vec<SocketAddr> {
@@ -245,45 +185,5 @@ mod tests {
             assert_eq!(guard.admit("hooks.example.com", to(found)), Err(Refusal::Blocked), "{found:?}");
         }
         assert!(guard.admit("internal", to(&["10.0.0.1"])).is_ok());
-    }
-
-    /// A server on loopback that answers every connection with a redirect to itself, and counts them.
-    async fn redirecting() -> (u16, Arc<AtomicUsize>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let connections = Arc::new(AtomicUsize::new(0));
-        let counted = connections.clone();
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                counted.fetch_add(1, Ordering::SeqCst);
-                let mut request = [0; 4_096];
-                let _ = stream.read(&mut request).await;
-                let answer = format!(
-                    "HTTP/1.1 302 Found\r\nLocation: http://localhost:{port}/next\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-                );
-                stream.write_all(answer.as_bytes()).await.unwrap();
-            }
-        });
-        (port, connections)
-    }
-
-    #[tokio::test]
-    async fn a_name_that_leads_to_loopback_is_refused_before_anything_is_connected() {
-        let (port, connections) = redirecting().await;
-        let client = Client::new(Guard::new([], true, Vec::new())).unwrap();
-        let failed = client.post(&format!("http://localhost:{port}/")).unwrap().send().await.unwrap_err();
-        assert_eq!(refusal(&failed), Some(&Refusal::Blocked));
-        assert_eq!(client.post(&format!("http://127.0.0.1:{port}/")).unwrap_err(), Refusal::Address);
-        assert_eq!(connections.load(Ordering::SeqCst), 0);
-    }
-
-    #[tokio::test]
-    async fn a_named_host_is_reached_and_its_redirects_are_not_followed() {
-        let (port, connections) = redirecting().await;
-        let client = Client::new(Guard::new([format!("localhost:{port}")], true, Vec::new())).unwrap();
-        let answer = client.post(&format!("http://localhost:{port}/")).unwrap().send().await.unwrap();
-        assert_eq!(answer.status(), 302);
-        assert_eq!(connections.load(Ordering::SeqCst), 1);
-        assert_eq!(client.post(&format!("https://localhost:{}/", port ^ 1)).unwrap_err(), Refusal::Port);
     }
 }

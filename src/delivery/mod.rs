@@ -1,14 +1,20 @@
 //! Events out: who hears of what, what is signed, where it may be sent, and when it is tried again.
 
 pub mod addresses;
+mod attempt;
+pub mod client;
 mod dispatch;
 pub mod guard;
+pub mod headers;
 mod payload;
 mod queue;
 mod record;
 mod schedule;
+pub mod secrets;
 mod send;
 pub mod sign;
+mod slots;
+mod tidy;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,9 +25,8 @@ use crate::access::seal::Sealer;
 use crate::clock::Clock;
 use crate::store::Db;
 
-/// How many attempts run at once where nothing else is asked for. More than an account may have at once is
-/// not advised: no account has a share of its own besides its endpoints'.
-pub const CONCURRENCY: usize = 32;
+/// How many attempts run at once where nothing else is asked for: four times what one account may have.
+pub const CONCURRENCY: usize = 128;
 
 /// What delivery works with.
 #[derive(Debug)]
@@ -30,7 +35,7 @@ pub struct Parts {
     pub clock: Clock,
     /// Opens the endpoints' secrets.
     pub sealer: Arc<Sealer>,
-    pub client: guard::Client,
+    pub client: client::Client,
     /// How many attempts run at once.
     pub concurrency: usize,
     /// How often work is looked for when nobody has announced any.
@@ -60,15 +65,21 @@ impl Delivery {
         self.0.due.notify_one();
     }
 
+    /// Forgets the deliveries that ended and are older than they are kept, and the secrets that have ended.
+    pub async fn tidy(&self) {
+        tidy::tidy(self).await;
+    }
+
     /// Works until `shutdown` is ready, then begins nothing more and gives what is under way 20 seconds.
     /// Dropped, it stops in the same way, only that nobody waits for it.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let (running, stop) = watch::channel(());
         let dispatcher = tokio::spawn(dispatch::run(self.clone(), stop.clone()));
-        let queue = tokio::spawn(queue::run(self, stop));
+        let queue = tokio::spawn(queue::run(self.clone(), stop.clone()));
+        let tidier = tokio::spawn(tidy::run(self, stop));
         shutdown.await;
         drop(running);
-        for ended in [dispatcher.await, queue.await] {
+        for ended in [dispatcher.await, queue.await, tidier.await] {
             if let Err(error) = ended {
                 tracing::error!(%error, "webhook delivery ended badly");
             }

@@ -6,11 +6,11 @@ use super::schedule::again_in;
 use super::send::{Fate, Outcome};
 use super::{Fault, Parts};
 use crate::domain::Work;
-use crate::domain::events::webhooks::disable;
+use crate::domain::events::webhooks::{disable, verified};
 use crate::model::Subtree;
-use crate::model::events::events::Cause;
-use crate::model::events::webhooks::{Delivery, DeliveryStatus};
-use crate::store::events::webhooks;
+use crate::model::events::deliveries::{Delivery, DeliveryStatus};
+use crate::model::events::events::{Cause, EventType};
+use crate::store::events::{deliveries, webhooks};
 
 /// An endpoint that does nothing but fail for so long is disabled.
 const PATIENCE: Duration = Duration::from_secs(5 * 86_400);
@@ -32,8 +32,18 @@ pub async fn record(
     let cause = Cause { key_id: None, request_id: None, reason_code: None };
     let mut work = Work::because(tx, cause, now);
     // The endpoint before the delivery, as where an endpoint is deleted with its deliveries.
-    let disabled = set_health(&mut work, &delivery, fate).await?;
+    let disabled = match delivery.event_type {
+        EventType::WebhookEndpointTest => false,
+        EventType::WebhookEndpointVerify => {
+            if fate == Fate::Delivered {
+                set_verified(&mut work, &delivery).await?;
+            }
+            false
+        }
+        _ => set_health(&mut work, &delivery, fate).await?,
+    };
     let again = match fate {
+        _ if delivery.event_type == EventType::WebhookEndpointTest => None,
         Fate::Refused(wish) if !disabled => again_in(delivery.attempts.len(), wish),
         Fate::Unsent { again: true } => again_in(delivery.attempts.len(), None),
         Fate::Delivered | Fate::Gone | Fate::Refused(_) | Fate::Unsent { again: false } => None,
@@ -43,12 +53,21 @@ pub async fn record(
         _ if again.is_some() => DeliveryStatus::Pending,
         _ => DeliveryStatus::Failed,
     };
-    if !webhooks::record(&mut work.tx, &delivery, status, again, now).await? {
+    if !deliveries::record(&mut work.tx, &delivery, status, again, now).await? {
         work.tx.undo().await?;
         return Ok(None);
     }
     work.finish().await?;
     Ok(Some(status))
+}
+
+/// Notes that the endpoint has answered the challenge that it was sent last: any before were given up with it.
+async fn set_verified(work: &mut Work, delivery: &Delivery) -> Result<(), Fault> {
+    let Some(endpoint) = webhooks::find(&mut work.tx, delivery.endpoint_id).await? else { return Ok(()) };
+    if let Some(challenge) = endpoint.challenge.clone() {
+        verified(work, endpoint, &challenge).await?;
+    }
+    Ok(())
 }
 
 /// Notes how the endpoint does; says whether it is disabled for it.

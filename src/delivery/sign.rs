@@ -1,5 +1,6 @@
 //! Signatures after Standard Webhooks 1.0, by which receivers know that a delivery is ours.
 
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit, Mac};
@@ -10,6 +11,7 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::access::random;
 
 const PREFIX: &str = "whsec_";
+const PUBLIC_PREFIX: &str = "whpk_";
 
 /// What an endpoint's deliveries are signed with.
 #[derive(Debug, Clone)]
@@ -71,8 +73,44 @@ impl Secret {
     }
 }
 
+/// A key pair for signatures that whoever has the public half can check but not make.
+#[derive(Debug)]
+pub struct Pair(Ed25519KeyPair);
+
+/// Bytes that are no Ed25519 key in PKCS#8.
+#[derive(Debug, thiserror::Error)]
+#[error("not an Ed25519 key in PKCS#8")]
+pub struct MalformedPair;
+
+impl Pair {
+    /// A new private key in PKCS#8, to be sealed and kept.
+    pub fn generate() -> SecretSlice<u8> {
+        let document = Ed25519KeyPair::generate()
+            .and_then(|key| key.to_pkcs8v1())
+            .expect("a key pair that was just made can be written");
+        SecretSlice::from(document.as_ref().to_vec())
+    }
+
+    pub fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, MalformedPair> {
+        Ed25519KeyPair::from_pkcs8(pkcs8).map(Self).map_err(|_| MalformedPair)
+    }
+
+    /// The public half as it is told to its endpoint.
+    pub fn public(&self) -> String {
+        [PUBLIC_PREFIX, &BASE64.encode(self.0.public_key())].concat()
+    }
+
+    /// The signature of one attempt, for the header `webhook-signature`.
+    pub fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
+        let signed = [id.as_bytes(), b".", timestamp.to_string().as_bytes(), b".", body].concat();
+        format!("v1a,{}", BASE64.encode(self.0.sign(&signed)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
+
     use super::*;
 
     const ID: &str = "msg_p5jXN8AQM9LWM0D4loKWxJek";
@@ -113,5 +151,21 @@ mod tests {
             assert!(Secret::parse(&SecretString::from(wrong)).is_err(), "{wrong}");
         }
         assert_eq!(format!("{secret:?}"), "Secret(SecretBox<[u8]>([REDACTED]))");
+    }
+
+    /// WH-1
+    #[test]
+    fn a_pairs_signature_is_checked_with_its_public_half_alone() {
+        let pkcs8 = Pair::generate();
+        let pair = Pair::from_pkcs8(pkcs8.expose_secret()).unwrap();
+        let told = BASE64.decode(pair.public().strip_prefix("whpk_").unwrap()).unwrap();
+        assert_eq!(told.len(), 32);
+        let signature = pair.sign(ID, 1_614_265_330, BODY);
+        let signature = BASE64.decode(signature.strip_prefix("v1a,").unwrap()).unwrap();
+        let public = UnparsedPublicKey::new(&ED25519, told);
+        let signed = |body: &[u8]| [ID.as_bytes(), b".1614265330.", body].concat();
+        assert!(public.verify(&signed(BODY), &signature).is_ok());
+        assert!(public.verify(&signed(b"{}"), &signature).is_err());
+        assert!(Pair::from_pkcs8(&[7; 48]).is_err());
     }
 }

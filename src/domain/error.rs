@@ -45,6 +45,8 @@ pub enum Error {
     AccountClosed,
     #[error("The credential may not grant what it does not have: {0}")]
     ScopeEscalation(String),
+    #[error("{0}")]
+    EnvironmentMismatch(String),
     #[error("The key places and lifts no holds for this reason; it does for: {0}")]
     HoldClassDenied(String),
     #[error("The connector cannot do this.")]

@@ -8,7 +8,9 @@ mod error;
 pub mod events;
 pub mod quotas;
 pub mod services;
+mod versions;
 mod work;
 
 pub use error::{Error, Fault, Result};
+pub use versions::check_version;
 pub use work::{Object, Work, digest};

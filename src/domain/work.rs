@@ -1,14 +1,14 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::Result;
 use super::quotas::Charge;
 use crate::model::events::events::{Cause, EventBody, EventData, EventResource, EventType};
 use crate::model::ids::{AccountId, EventId};
-use crate::model::{Actor, Path, Time};
+use crate::model::{Actor, Path, Time, canonical};
 use crate::store;
 use crate::store::Tx;
 use crate::store::accounts::accounts::{Count, More};
@@ -60,6 +60,25 @@ impl Work {
                 cause,
             },
         });
+    }
+
+    /// What an object's change comes to, for the audit: the names of the members that changed, and digests of their
+    /// values before and after. Nothing where no former values are known.
+    pub fn difference(&self, of: &str, digest: impl Fn(&str) -> String) -> Map<String, Value> {
+        let mut told = Map::new();
+        let is_it = |event: &&NewEvent| event.body.resource.id == of && event.body.data.previous.is_some();
+        let Some(data) = self.events.iter().find(is_it).map(|event| &event.body.data) else { return told };
+        let Some(Value::Object(before)) = &data.previous else { return told };
+        let differs = |name: &&String| data.object.get(*name) != before.get(*name) && *name != "updated_at";
+        let changed: Vec<_> = before.keys().filter(differs).cloned().collect();
+        let of = |object: &dyn Fn(&str) -> Value| {
+            let values: Map<_, _> = changed.iter().map(|name| (name.clone(), object(name))).collect();
+            json!(digest(&canonical(&Value::Object(values))))
+        };
+        told.insert("before".into(), of(&|name| before.get(name).cloned().unwrap_or_default()));
+        told.insert("after".into(), of(&|name| data.object.get(name).cloned().unwrap_or_default()));
+        told.insert("changed".into(), json!(changed));
+        told
     }
 
     /// The place in the order of events that the next one will have.

@@ -1,4 +1,4 @@
-//! What is due by the clock alone: holds that begin or end, and answers that need not be remembered longer.
+//! What is due by the clock alone: holds that begin or end, and what need not be kept longer.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::store;
 
 const EVERY: Duration = Duration::from_secs(1);
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
-/// How many holds are turned, or answers forgotten, in one transaction.
+/// How many holds are turned, or old rows removed, in one transaction.
 const AT_ONCE: i64 = 200;
 
 /// Looks once a second until the program shuts down.
@@ -34,7 +34,7 @@ pub async fn keep(engine: Engine, mut shutdown: watch::Receiver<bool>) {
             forget_at = Instant::now() + FORGET_EVERY;
             let of = engine.clone();
             if let Err(error) = unit(async move { forget(&of).await }).await {
-                warn!(%error, "old answers could not be forgotten");
+                warn!(%error, "what is old could not be forgotten");
             }
         }
         tokio::select! {
@@ -67,14 +67,19 @@ async fn turn_holds(engine: &Engine) -> Result<usize> {
     }
 }
 
+/// Removes what has been kept long enough, a little at a time.
 async fn forget(engine: &Engine) -> Result<()> {
     let parts = engine.parts();
-    let before = parts.clock.now().minus(parts.settings.remember);
+    let (now, settings) = (parts.clock.now(), &parts.settings);
+    let (answers, requests) = (now.minus(settings.remember), now.minus(settings.keep_requests));
     loop {
         let mut tx = parts.db.write(Subtree::everything()).await?;
-        let forgotten = store::replies::forget(&mut tx, before, AT_ONCE).await?;
+        let answers = store::replies::forget(&mut tx, answers, AT_ONCE).await?;
+        let requests = store::accounts::requests::forget(&mut tx, requests, AT_ONCE).await?;
+        let tokens = store::tokens::forget(&mut tx, now, AT_ONCE).await?;
+        let assertions = store::tokens::forget_assertions(&mut tx, now, AT_ONCE).await?;
         tx.commit().await?;
-        if forgotten < AT_ONCE as u64 {
+        if answers.max(requests).max(tokens).max(assertions) < AT_ONCE as u64 {
             return Ok(());
         }
     }

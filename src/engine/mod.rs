@@ -49,6 +49,8 @@ pub struct Settings {
     pub drain: Duration,
     /// For how long answers to requests with an idempotency key are remembered.
     pub remember: Duration,
+    /// For how long requests are kept for callers to look up.
+    pub keep_requests: Duration,
 }
 
 impl Default for Settings {
@@ -61,6 +63,7 @@ impl Default for Settings {
             call: seconds(30),
             drain: seconds(30),
             remember: seconds(72 * 3600),
+            keep_requests: seconds(30 * 24 * 3600),
         }
     }
 }

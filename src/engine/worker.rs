@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::{oneshot, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::{Instrument, error, info_span, warn};
 
 use super::job::{Halt, Job};
@@ -163,7 +163,8 @@ async fn beat(engine: &Engine, operation: &Operation) -> Result<bool> {
     Ok(held)
 }
 
-/// What cannot be handed back, because the database is away, is taken up again after its lease.
+/// What cannot be handed back, because the database is away, is tried again until the lease is over; then
+/// another one takes it up.
 async fn left_early(job: &mut Job, halt: Halt) {
     let again = match halt {
         Halt::Lost => {
@@ -176,8 +177,14 @@ async fn left_early(job: &mut Job, halt: Halt) {
             AFTER_FAILURE.as_secs_f64()
         }
     };
-    if let Err(halt) = job.put_back(again).await {
+    let given_up = Instant::now() + job.engine.parts().settings.lease;
+    while let Err(halt) = job.put_back(again).await {
         warn!(?halt, "the operation could not be handed back");
+        let closing = *job.closing.borrow();
+        if matches!(halt, Halt::Lost) || closing || Instant::now() >= given_up {
+            return;
+        }
+        sleep(AFTER_FAILURE).await;
     }
 }
 

@@ -17,6 +17,10 @@ pub struct Actor {
     /// The account acted for: the principal, or one below it.
     pub subject_id: AccountId,
     pub subject_path: Path,
+    /// What the caller may reach: the account it acts for and all below, or what its key is narrowed to of it.
+    pub reach: Subtree,
+    /// Of a token that was exchanged, the accounts that act through each other, the nearest first.
+    pub actors: Arc<[AccountId]>,
     pub key_id: KeyId,
     pub scopes: Arc<[Scope]>,
     /// For which reasons the key may place and lift holds.
@@ -35,8 +39,8 @@ impl Actor {
         self.scopes.contains(&scope)
     }
 
-    /// What the caller may reach: the account it acts for and all below.
+    /// What the caller may reach.
     pub fn subtree(&self) -> Subtree {
-        Subtree::of(&self.subject_path)
+        self.reach.clone()
     }
 }

@@ -119,6 +119,9 @@ pub struct Descriptor {
     /// What it is for, in one sentence.
     pub title: &'static str,
     pub service_types: &'static [ServiceType],
+    /// Whether servers of test accounts can have it: what it does it does to files of its own, and no outside system
+    /// has to be there.
+    pub simulated: bool,
     /// The server settings it understands, each with whether it must be given and what it means.
     pub settings: &'static [Setting],
     /// What the credentials are, if it takes any.

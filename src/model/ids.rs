@@ -139,6 +139,7 @@ ids! {
     OperationId = "op";
     EventId = "evt";
     WebhookEndpointId = "whk";
+    WebhookSecretId = "whs";
     DeliveryId = "dlv";
     /// One request; stands in the `X-Request-Id` header, in logs, audit lines and events.
     RequestId = "req";

@@ -1,4 +1,4 @@
-//! Where in the tree an account stands, and what part of the tree a caller may reach.
+//! Where in the tree an account stands.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,6 +15,9 @@ pub struct Path(String);
 pub const STEP: usize = 13;
 /// How deep a tree may be: operator, distributor, resellers and sub-resellers, tenant.
 pub const MAX_DEPTH: usize = 8;
+/// With what the root's label begins on the side of the tree where live accounts have their test accounts. No
+/// identifier has this character.
+const BESIDE: &str = "o";
 
 impl Path {
     /// The place of the operator, which has nobody above it.
@@ -25,6 +28,22 @@ impl Path {
     /// The place of an account directly below this one.
     pub fn child(&self, id: AccountId) -> Self {
         Self(format!("{}{}/", self.0, id.label()))
+    }
+
+    /// The same place on the side of the tree where live accounts have their test accounts. No subtree of one side
+    /// has a path of the other in it.
+    pub fn beside(&self) -> Self {
+        Self(format!("/{BESIDE}{}", &self.0[2..]))
+    }
+
+    /// Whether the account stands on that side.
+    pub fn is_beside(&self) -> bool {
+        self.0[1..].starts_with(BESIDE)
+    }
+
+    /// Whether `other` would be this account or one below it, if it did not stand on the other side.
+    pub fn faces(&self, other: &Path) -> bool {
+        self.is_beside() != other.is_beside() && other.0[2..].starts_with(&self.0[2..])
     }
 
     pub fn as_str(&self) -> &str {
@@ -39,6 +58,11 @@ impl Path {
     /// This path and those of all accounts above it, from the leaf up to the root.
     pub fn upwards(&self) -> impl Iterator<Item = Path> + '_ {
         (1..=self.depth()).rev().map(|depth| Path(self.0[..=depth * STEP].to_owned()))
+    }
+
+    /// The path of the account directly above, as text; none above the root.
+    pub fn parent_text(&self) -> Option<&str> {
+        (self.depth() > 1).then(|| &self.0[..=(self.depth() - 1) * STEP])
     }
 
     /// Whether `other` is this account or one below it.
@@ -78,47 +102,10 @@ impl FromStr for Path {
 
 crate::stored_as_str!(Path);
 
-/// The part of the tree that a connection may see and change. It is made from an authenticated caller's
-/// account, or, by the program's own workers, for everything.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Subtree {
-    from: String,
-    to: String,
-}
-
-impl Subtree {
-    /// The account at `path` and all below it.
-    pub fn of(path: &Path) -> Self {
-        Self::starting(path.as_str())
-    }
-
-    /// Every account: for the program's own work (authentication, provisioning, delivery), never for a caller.
-    pub fn everything() -> Self {
-        Self::starting("/")
-    }
-
-    fn starting(from: &str) -> Self {
-        Self { from: from.to_owned(), to: format!("{}0", &from[..from.len() - 1]) }
-    }
-
-    /// The first path inside, in byte order.
-    pub fn from(&self) -> &str {
-        &self.from
-    }
-
-    /// The first path no longer inside: `0` follows `/` in byte order.
-    pub fn to(&self) -> &str {
-        &self.to
-    }
-
-    pub fn covers(&self, path: &Path) -> bool {
-        path.as_str().starts_with(&self.from)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Subtree;
 
     #[test]
     fn a_subtree_is_one_range_of_paths() {
@@ -136,5 +123,22 @@ mod tests {
             "/abc/".parse::<Path>().is_err() && "/".parse::<Path>().is_err() && "".parse::<Path>().is_err()
         );
         assert!(Subtree::everything().covers(&root));
+    }
+
+    /// KEY-11
+    #[test]
+    fn no_subtree_reaches_over_to_the_other_side_of_the_tree() {
+        let root = Path::root(AccountId::new());
+        let below = root.child(AccountId::new());
+        let other = root.child(AccountId::new());
+        let beside = below.beside();
+        assert!(beside.is_beside() && !below.is_beside());
+        assert_eq!(beside.to_string().parse::<Path>().unwrap(), beside);
+        assert!(root.beside().covers(&beside) && beside.depth() == below.depth());
+        for live in [&root, &below] {
+            assert!(!Subtree::of(live).covers(&beside) && !live.covers(&beside) && !beside.covers(live));
+            assert!(live.faces(&beside) && !live.faces(&below));
+        }
+        assert!(beside.faces(&below) && !beside.faces(&root) && !other.faces(&beside));
     }
 }

@@ -6,6 +6,8 @@ use sqlx::postgres::PgRow;
 use sqlx::{Column, Decode, Error, Postgres, Row as _, Type};
 pub use tenantry_derive::Record;
 
+use super::Path;
+
 /// A type that a row fills; `#[derive(Record)]` gives it.
 pub trait Record: Sized + Send {
     /// Names the columns in the order in which [`Record::read`] takes them; `""` stands for the column at
@@ -13,6 +15,11 @@ pub trait Record: Sized + Send {
     fn columns(names: &mut Vec<&'static str>);
 
     fn read(fields: &mut Fields<'_>) -> Result<Self, Error>;
+
+    /// Where in the tree the account stands that the row belongs to, if the row says so.
+    fn place(&self) -> Option<&Path> {
+        None
+    }
 }
 
 /// A value that a column of either engine can hold.

@@ -56,6 +56,7 @@ scopes! {
     EventsRead = "events:read",
     WebhooksWrite = "webhooks:write",
     AuditRead = "audit:read",
+    RequestsRead = "requests:read",
 }
 
 stored_as_text! {
@@ -90,6 +91,7 @@ impl Bundle {
                 OperationsRead,
                 EventsRead,
                 WebhooksWrite,
+                RequestsRead,
             ],
             Bundle::Crm => vec![
                 AccountsRead,
@@ -106,6 +108,7 @@ impl Bundle {
                 OperationsRead,
                 EventsRead,
                 WebhooksWrite,
+                RequestsRead,
             ],
             Bundle::ResellerAdmin => Scope::ALL
                 .iter()
@@ -114,6 +117,7 @@ impl Bundle {
                 .collect(),
             Bundle::TenantAdmin => vec![
                 AccountsRead,
+                AccountsWrite,
                 KeysRead,
                 KeysWrite,
                 CatalogRead,
@@ -131,6 +135,7 @@ impl Bundle {
                 EventsRead,
                 WebhooksWrite,
                 AuditRead,
+                RequestsRead,
             ],
             Bundle::OperatorAdmin => Scope::ALL.to_vec(),
             Bundle::Auditor => {

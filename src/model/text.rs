@@ -1,6 +1,7 @@
 //! Texts that customers give: the forms they are checked against and compared in.
 
 use unicode_normalization::{UnicodeNormalization, is_nfc};
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
 /// The domain as A-labels in lower case without a final dot; none if it is no domain of at least two labels.
 pub fn domain(name: &str) -> Option<String> {
@@ -41,15 +42,20 @@ pub fn is_record_name(name: &str) -> bool {
             })
 }
 
-/// Whether a character has no place in a text: a control, a bidi override or a private or unassigned point.
+/// Whether a character has no place in a text: a control, or one that changes the direction of what follows.
 fn is_unfit(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{fffe}' | '\u{ffff}')
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
 }
 
 /// Whether a text from outside can be kept; a long one may have line breaks and tabs.
 pub fn is_fit(text: &str) -> bool {
     !text.chars().any(|c| is_unfit(c) && c != '\n' && c != '\t')
+}
+
+/// Whether every character of a name stands for something: none is unassigned, for private use or a noncharacter.
+pub fn is_assigned(name: &str) -> bool {
+    use GeneralCategory::{PrivateUse, Unassigned};
+    !name.chars().any(|c| matches!(c.general_category(), PrivateUse | Unassigned))
 }
 
 /// The text in Unicode's normal form C, in which it is kept.

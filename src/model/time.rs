@@ -23,6 +23,9 @@ impl Time {
     /// Long ago: what is due then is due at once, whatever the clocks say.
     pub const EPOCH: Time = Time(Timestamp::UNIX_EPOCH);
 
+    /// The first moment of the year 2200, after which nothing is meant by a time.
+    pub const END: Time = Time(Timestamp::constant(7_258_118_400, 0));
+
     pub fn from_micros(micros: i64) -> Option<Self> {
         Timestamp::from_microsecond(micros).ok().map(Self)
     }
@@ -95,7 +98,10 @@ impl serde::Serialize for Time {
 impl<'de> serde::Deserialize<'de> for Time {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(|_| serde::de::Error::custom("expected a time as in RFC 3339, with its offset"))
+        let time: Option<Self> = text.parse().ok();
+        time.filter(|time| (Self::EPOCH..Self::END).contains(time)).ok_or_else(|| {
+            serde::de::Error::custom("expected a time as in RFC 3339, with its offset, from 1970 to 2199")
+        })
     }
 }
 

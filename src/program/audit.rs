@@ -1,11 +1,107 @@
 //! The audit, examined on the server itself.
 
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::path::PathBuf;
+
+use serde_json::Map;
+
 use super::{Program, Stop};
+use crate::access::witness::PublicWitness;
+use crate::domain::Work;
 use crate::domain::accounts::audit::{self, Verdict};
+use crate::domain::accounts::witnesses::{BadCheckpoint, Witnesses};
+use crate::model::accounts::checkpoints;
+use crate::model::events::events::Cause;
+use crate::model::ids::{AccountId, RequestId};
+use crate::model::{Json, Subtree};
+use crate::store;
+use crate::store::audit::Line;
+
+/// With what the chains are to be held together.
+#[derive(Debug, Default, Clone)]
+pub struct Against {
+    /// The files of checkpoints; none stands for the one of the settings.
+    pub files: Vec<PathBuf>,
+    /// Who signed them; none stands for the database's own key.
+    pub key: Option<PublicWitness>,
+}
+
+/// What was found of chains and of checkpoints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Examined {
+    pub chains: Verdict,
+    pub checkpoints: usize,
+    pub bad: Vec<BadCheckpoint>,
+}
+
+impl Examined {
+    /// Whether nothing is wrong.
+    pub fn is_whole(&self) -> bool {
+        self.chains.broken.is_empty() && self.bad.is_empty()
+    }
+}
+
+/// What stands in a line of the audit that no key's holder is behind.
+const NO_KEY: &str = "key_00000000000000000000000000";
 
 impl Program {
-    /// Follows the chains of all accounts' audit lines.
-    pub async fn verify_audit(&self) -> Result<Verdict, Stop> {
-        Ok(audit::verify(&self.db).await?)
+    /// Forgets the key of an account, and with it from where the account acted, in all audits there are; that this was
+    /// done is a line of the account's own audit. Says whether there was a key. The account that goes on acting gets a
+    /// new one.
+    pub async fn shred_audit(&self, account: AccountId) -> Result<bool, Stop> {
+        let mut tx = self.db.write(Subtree::everything()).await?;
+        let missing = || Stop::failed(format!("there is no account {account}"));
+        let found = store::accounts::accounts::find(&mut tx, account).await?.ok_or_else(missing)?;
+        let root = store::accounts::accounts::root(&mut tx).await?.ok_or_else(missing)?;
+        let gone = store::audit_keys::delete(&mut tx, account).await?;
+        let line = Line {
+            account_id: account,
+            sequence: 0,
+            path: found.path,
+            principal_id: root.id,
+            key_id: NO_KEY.parse().map_err(Stop::failed)?,
+            action: "audit_shred".into(),
+            resource: Some(account.to_string()),
+            request_id: RequestId::new().to_string(),
+            address: None,
+            outcome: "done".into(),
+            detail: Json(Map::new()),
+            occurred_at: self.clock.now(),
+            hash: String::new(),
+        };
+        let cause = Cause { key_id: None, request_id: None, reason_code: None };
+        let mut work = Work::because(tx, cause, line.occurred_at);
+        work.record(Some(line)).await.map_err(Stop::failed)?;
+        work.tx.commit().await?;
+        Ok(gone)
+    }
+
+    /// Follows the chains of all accounts' audit lines, and holds them against the checkpoints outside the database.
+    pub async fn verify_audit(&self, against: &Against) -> Result<Examined, Stop> {
+        let key = match against.key {
+            Some(key) => key,
+            None => self.audit_key().await?,
+        };
+        // What is made while the files are read is not looked for in them.
+        let made = store::checkpoints::last(&mut self.db.read(Subtree::everything()).await?, 0).await?;
+        let default = [self.config.audit.checkpoint_file()];
+        let named = if against.files.is_empty() { &default[..] } else { &against.files };
+        let mut witnesses = Witnesses::default();
+        for path in named {
+            let found = match File::open(path).map(BufReader::new).and_then(checkpoints::read) {
+                Ok(found) => found,
+                // Where none was made yet, there is no file; one that was named has to be there.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && against.files.is_empty() => continue,
+                Err(error) => return Err(Stop::failed(format!("{}: {error}", path.display()))),
+            };
+            witnesses.add(found, |checkpoint| {
+                checkpoint.key == key.name() && key.has_signed(&checkpoint.said(), &checkpoint.signature)
+            });
+        }
+        let bad = witnesses.compare(&self.db, made.map_or(0, |made| made.number)).await?;
+        let checkpoints = witnesses.count();
+        let chains = audit::verify_against(&self.db, witnesses.witnessed()).await?;
+        Ok(Examined { chains, checkpoints, bad })
     }
 }

@@ -44,15 +44,25 @@ pub async fn examine(config: Config, clock: Clock, mut tell: impl FnMut(Finding)
         "database",
         Ok("it answers, its schema is this program's, its secrets can be opened".into()),
     ));
+    tell(secrets(&program).await);
     tell(clocks(&program).await);
     for found in servers(&program).await {
         tell(found);
     }
 }
 
+/// A rotation that has not come to its end is nothing to mend at once, but should not be forgotten.
+async fn secrets(program: &Program) -> Finding {
+    let verdict = match program.secrets_status().await {
+        Ok(status) => Ok(format!("sealed under {}; {}", status.current, status.advice())),
+        Err(stop) => Err(stop.reasons.join("; ")),
+    };
+    finding("secrets", verdict)
+}
+
 async fn redis(config: &Config) -> Finding {
     let Some(url) = config.redis.url() else {
-        return finding("redis", Ok("not configured; nothing needs it yet".into()));
+        return finding("redis", Ok("not configured; each replica counts rate limits for itself".into()));
     };
     let ping = async {
         let client = redis::Client::open(url.expose_secret())?;

@@ -11,6 +11,7 @@ use crate::domain::accounts::accounts;
 use crate::domain::accounts::keys::{self, Issue};
 use crate::domain::{self, Work};
 use crate::model::Subtree;
+use crate::model::accounts::keys::STANDARD_CLASS;
 use crate::model::events::events::Cause;
 use crate::model::ids::KeyId;
 use crate::model::services::ReasonClass;
@@ -56,7 +57,10 @@ impl Program {
             scopes,
             hold_classes,
             allowed_addresses: Vec::new(),
+            roots: Vec::new(),
             not_before: None,
+            rate_class: None,
+            maker_class: STANDARD_CLASS.into(),
             expires_at: Some(work.now.plus(days)),
         };
         keys::insert(&mut work, &account, issue, "command line").await.map_err(told)?;

@@ -1,17 +1,24 @@
 //! What runs: opens the database and the keys, puts the parts together, starts and stops them.
 
 pub mod audit;
+pub mod checkpoints;
 pub mod doctor;
 pub mod keys;
+mod limits;
 mod open;
+pub mod secrets;
 mod serve;
+pub mod signing;
+mod sink;
+mod state;
+mod upkeep;
 
 use std::fmt;
 use std::sync::Arc;
 
+use crate::access::keyring::Keyring;
 use crate::access::principals::Principals;
 use crate::access::seal::Sealer;
-use crate::access::signing::SigningKey;
 use crate::cli::exit;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -58,5 +65,6 @@ pub struct Program {
     pub sealer: Arc<Sealer>,
     pub connectors: Connectors,
     pub principals: Principals,
-    signing: Vec<Arc<SigningKey>>,
+    ring: Arc<Keyring>,
+    derived: secrets::Derived,
 }

@@ -1,38 +1,36 @@
 //! Starting the parts of an opened installation, and stopping them without losing a request.
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
-use actix_web::{App, HttpServer, middleware, web};
+use actix_web::{App, middleware, web};
+use futures_util::FutureExt;
 use metrics_exporter_prometheus::PrometheusHandle;
-use moka::sync::Cache;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::checkpoints::Checkpoints;
 use super::open::folder;
-use super::{Program, Stop};
-use crate::access::tokens::Verifier;
+use super::state::{check_withheld, state};
+use super::upkeep::{down, health, logged, upkeep, written_back};
+use super::{Program, Stop, limits, secrets, signing};
+use crate::access::veils::Veils;
 use crate::admin::{self, Admin, Phase, Readiness};
-use crate::api::{self, Keys, Signals, State, Tokens, body::Schemas};
+use crate::api::{self, Denials, Ending, Signals, State};
 use crate::config::ServerConfig;
-use crate::delivery::guard::{Client, Guard};
+use crate::delivery::client::Client;
+use crate::delivery::guard::Guard;
 use crate::delivery::{self, Delivery};
 use crate::engine::{self, Engine, Lookup};
 use crate::folder::{Folder, FolderLock};
-use crate::store::facts;
+use crate::wire::{self, Certificates};
 
 /// How many ends of operations are kept for those who are slow to hear of them.
 const ENDINGS: usize = 4096;
-/// How many verified tokens are remembered.
-const TOKENS: u64 = 100_000;
-/// How often the time at which keys were last used is written down.
-const WRITE_BACK: Duration = Duration::from_secs(30);
-/// How often the metrics' recorder tidies up.
-const UPKEEP: Duration = Duration::from_secs(5);
 
 /// What this process is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,11 +46,14 @@ pub struct Running {
     pub admin_address: Option<SocketAddr>,
     drain_delay: Duration,
     readiness: Readiness,
-    draining: Arc<AtomicBool>,
+    ending: Arc<Ending>,
+    certificates: Option<Arc<Certificates>>,
     server: Option<(ServerHandle, JoinHandle<std::io::Result<()>>)>,
     admin: Option<(ServerHandle, JoinHandle<std::io::Result<()>>)>,
     down: watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
+    recorder: Option<Recorder>,
+    requests: Arc<api::RequestLog>,
     program: Arc<Program>,
     _lock: Option<FolderLock>,
 }
@@ -75,19 +76,32 @@ impl Program {
             program.config.webhooks.allow_http,
             Vec::new(),
         );
-        let mut workers = vec![tokio::spawn(upkeep(program.clone(), metrics.clone(), stop.clone()))];
+        let readiness = Readiness::new();
+        let requests = Arc::new(api::RequestLog::new(program.config.requests.record));
+        let keep =
+            upkeep(program.clone(), requests.clone(), metrics.clone(), readiness.clone(), stop.clone());
+        let followed = secrets::followed(program.clone(), readiness.clone(), stop.clone());
+        let keys = signing::followed(program.clone(), stop.clone());
+        let witness = Checkpoints::of(program.clone()).await?.run(readiness.clone(), stop.clone());
+        let mut workers =
+            vec![tokio::spawn(keep), tokio::spawn(followed), tokio::spawn(keys), tokio::spawn(witness)];
         let signals = match roles.workers {
             true => workers_of(&program, &guard, ended, &stop, &mut workers)?,
             false => Signals { queued: Arc::new(|| {}), recorded: Arc::new(|| {}), ended },
         };
-        let readiness = Readiness::new();
-        let draining = Arc::new(AtomicBool::new(false));
-        let (mut server, mut address) = (None, None);
+        let ending = Arc::<Ending>::default();
+        let (mut server, mut address, mut recorder, mut certificates) = (None, None, None, None);
         if roles.api {
             let listener = listen(program.config.server.listen)?;
             address = Some(listener.local_addr().map_err(Stop::failed)?);
-            let state = state(&program, guard, signals, draining.clone());
-            server = Some(serve(listener, state, &program.config.server)?);
+            let denials;
+            (denials, recorder) = recorder_of(&program);
+            let noted = (denials, requests.clone());
+            check_withheld(&program.config)?;
+            let shared = limits::shared(&program, &readiness, &stop, &mut workers).await?;
+            let state = state(&program, guard, signals, noted, ending.clone(), shared);
+            certificates = program.config.server.tls().map(read_certificates).transpose()?;
+            server = Some(serve(listener, state, &program.config.server, certificates.clone())?);
         }
         let (mut admin, mut admin_address) = (None, None);
         if let Some(at) = program.config.server.admin_listen {
@@ -101,15 +115,30 @@ impl Program {
             admin_address,
             drain_delay: program.config.server.drain_delay(),
             readiness,
-            draining,
+            ending,
+            certificates,
             server,
             admin,
             down,
             workers,
+            recorder,
+            requests,
             program,
             _lock: lock,
         })
     }
+}
+
+/// What writes refusals into the audit, and the word that it is to end.
+type Recorder = (watch::Sender<bool>, JoinHandle<()>);
+
+fn recorder_of(program: &Program) -> (Denials, Option<Recorder>) {
+    let (denials, queues) = Denials::queues();
+    let (end, mut ended) = watch::channel(false);
+    let ended = async move { down(&mut ended).await }.shared();
+    let veils = Veils::new(program.sealer.clone());
+    let recording = api::record_denials(program.db.clone(), veils, program.clock.clone(), queues, ended);
+    (denials, Some((end, tokio::spawn(recording))))
 }
 
 fn listen(at: SocketAddr) -> Result<TcpListener, Stop> {
@@ -136,6 +165,7 @@ fn workers_of(
             poll: worker.poll(),
             lease: worker.lease(),
             remember: program.config.tokens.idempotency_retention(),
+            keep_requests: program.config.requests.retention(),
             ..engine::Settings::default()
         },
     };
@@ -160,66 +190,37 @@ fn workers_of(
     })
 }
 
-fn state(
-    program: &Arc<Program>,
-    guard: Guard,
-    signals: Signals,
-    draining: Arc<AtomicBool>,
-) -> web::Data<State> {
-    let document = api::document();
-    let issuer = program.config.server.public_url.clone();
-    let lifetime = program.config.tokens.lifetime();
-    let verifier =
-        Verifier::new(issuer.clone(), issuer.clone(), program.signing().iter().map(|key| key.public()));
-    web::Data::new(State {
-        db: program.db.clone(),
-        clock: program.clock.clone(),
-        connectors: Arc::new(program.connectors.clone()),
-        sealer: program.sealer.clone(),
-        principals: program.principals.clone(),
-        tokens: Tokens {
-            issuer,
-            signing: program.signing()[0].clone(),
-            verifier,
-            lifetime,
-            verified: Cache::builder().max_capacity(TOKENS).time_to_live(lifetime).build(),
-        },
-        keys: Keys {
-            fingerprint: program.sealer.derive("request fingerprints"),
-            cursor: program.sealer.derive("list cursors"),
-        },
-        guard,
-        signals,
-        trusted_proxies: program.config.server.trusted_proxies.clone(),
-        replies_kept: program.config.tokens.idempotency_retention(),
-        schemas: Schemas::of(&document),
-        routes: api::Routes::of(&document),
-        draining,
-        document: serde_json::to_vec(&document).expect("the document serializes").into(),
-    })
-}
-
 type Served = (ServerHandle, JoinHandle<std::io::Result<()>>);
 
-fn serve(listener: TcpListener, state: web::Data<State>, config: &ServerConfig) -> Result<Served, Stop> {
-    let workers = config.http_workers.max(1);
+fn read_certificates((certificate, key): (&Path, &Path)) -> Result<Arc<Certificates>, Stop> {
+    Certificates::read(certificate, key)
+        .map_err(|error| Stop::unsafe_to_run(format!("server.tls_certificate: {error}")))
+}
+
+fn serve(
+    listener: TcpListener,
+    state: web::Data<State>,
+    config: &ServerConfig,
+    certificates: Option<Arc<Certificates>>,
+) -> Result<Served, Stop> {
+    let secure = state.secure;
     let app = move || {
         App::new()
             .configure(api::reference)
             .app_data(state.clone())
             .configure(|config| api::routes(&mut ServiceConfig::new(config)))
+            .wrap(middleware::from_fn(api::shed))
             .wrap(middleware::from_fn(api::around))
     };
-    let server = HttpServer::new(app)
-        .workers(workers)
-        .max_connections((config.max_connections / workers).max(1))
-        .keep_alive(ServerConfig::KEEP_ALIVE)
-        .client_request_timeout(ServerConfig::HEAD_TIMEOUT)
-        .shutdown_timeout(ServerConfig::IN_FLIGHT_TIMEOUT.as_secs())
-        .disable_signals()
-        .listen(listener)
-        .map_err(Stop::failed)?
-        .run();
+    let settings = wire::Settings {
+        workers: config.http_workers.max(1),
+        max_connections: config.max_connections,
+        timeouts: config.timeouts,
+        shutdown: ServerConfig::IN_FLIGHT_TIMEOUT,
+        certificates,
+        refusals: Arc::new(move |status| api::refusal(status, secure)),
+    };
+    let server = wire::serve(listener, app, settings).map_err(Stop::failed)?;
     Ok((server.handle(), tokio::spawn(server)))
 }
 
@@ -232,48 +233,48 @@ fn serve_admin(
     let db = program.db.clone();
     let ping: admin::Ping = Arc::new(move || {
         let db = db.clone();
-        Box::pin(async move { facts::ping(&db).await.is_ok() })
+        Box::pin(async move { health(db).await })
     });
     let server = admin::server(listener, Admin { readiness, metrics, ping }).map_err(Stop::failed)?;
     Ok((server.handle(), tokio::spawn(server)))
 }
 
-/// What has to be done from time to time.
-async fn upkeep(program: Arc<Program>, metrics: PrometheusHandle, mut stop: watch::Receiver<bool>) {
-    let mut tidy = tokio::time::interval(UPKEEP);
-    let mut write_back = tokio::time::interval(WRITE_BACK);
-    loop {
-        tokio::select! {
-            _ = tidy.tick() => metrics.run_upkeep(),
-            _ = write_back.tick() => written_back(&program).await,
-            () = down(&mut stop) => return written_back(&program).await,
-        }
-    }
-}
-
-/// Ready when the program is to stop.
-async fn down(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|down| *down).await;
-}
-
-async fn written_back(program: &Program) {
-    if let Err(error) = program.principals.write_back(&program.db).await {
-        tracing::warn!(%error, "the time at which keys were last used was not written down");
-    }
-}
-
 impl Running {
+    /// Ready once the disk did not keep what it was given: the program must end at once then, and not go on
+    /// as if it had.
+    pub fn broken(&self) -> impl Future<Output = ()> + use<> {
+        let db = self.program.db.clone();
+        async move { db.broken().await }
+    }
+
+    /// Reads the certificates again, and says whether there are any. Those that cannot be used are passed over.
+    pub fn reread_certificates(&self) -> bool {
+        let Some(certificates) = &self.certificates else { return false };
+        match certificates.reread() {
+            Ok(()) => tracing::info!("the certificates were read again"),
+            Err(error) => {
+                tracing::error!(%error, "the new certificates cannot be used; those from before stay")
+            }
+        }
+        true
+    }
+
     /// Stops in order: says that it is no longer ready, goes on serving for a while so that balancers can
     /// notice, lets requests and work under way end, closes the database.
     pub async fn stop(mut self) {
         self.readiness.set_phase(Phase::Draining);
-        self.draining.store(true, Ordering::Relaxed);
+        self.ending.drain();
         self.down.send_replace(true);
         if self.server.is_some() {
             tokio::time::sleep(self.drain_delay).await;
         }
+        self.ending.close();
         if let Some((handle, ended)) = self.server.take() {
             handle.stop(true).await;
+            let _ = ended.await;
+        }
+        if let Some((end, ended)) = self.recorder.take() {
+            end.send_replace(true);
             let _ = ended.await;
         }
         for worker in self.workers.drain(..) {
@@ -283,6 +284,9 @@ impl Running {
             handle.stop(true).await;
             let _ = ended.await;
         }
+        // Of what was asked while it drained, too.
+        written_back(&self.program).await;
+        logged(&self.program, &self.requests).await;
         self.program.db.close().await;
     }
 }

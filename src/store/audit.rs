@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{Conn, Result, Tx};
-use crate::model::accounts::audit::AuditLineView;
+use crate::model::accounts::audit::{ActedAs, AuditLineView};
 use crate::model::ids::{AccountId, KeyId};
 use crate::model::{Json, Path, Time, canonical};
 
@@ -52,18 +52,25 @@ impl Line {
     }
 }
 
+/// The member of a line's detail that names the accounts which acted through each other.
+pub const ACTORS: &str = "actors";
+
 impl Line {
     /// The line as the account at `viewer` sees it: who acted from above it is not told.
-    pub fn seen_by(self, viewer: &Path) -> AuditLineView {
+    pub fn seen_by(mut self, viewer: &Path) -> AuditLineView {
         // Whoever acts for an account is it or one above it, and so has a place on its path.
         let last = Path::root(self.principal_id);
         let principal = self.path.upwards().find(|path| path.as_str().ends_with(last.as_str()));
         let is_above = !principal.is_some_and(|principal| viewer.covers(&principal));
+        if is_above {
+            self.detail.0.remove(ACTORS);
+        }
         AuditLineView {
             account_id: self.account_id,
             sequence: self.sequence,
             action: self.action,
             resource: self.resource,
+            acted_as: if is_above { ActedAs::Operator } else { ActedAs::Account },
             principal_id: (!is_above).then_some(self.principal_id),
             key_id: (!is_above).then_some(self.key_id),
             address: self.address.filter(|_| !is_above),

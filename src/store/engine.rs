@@ -142,14 +142,31 @@ impl Db {
         let kind = match self {
             Db::Sqlite { writer, .. } => Kind::SqliteUnit(writer.unit().await?),
             Db::Postgres { pool, texts, .. } => {
-                // A subtree's text is made of `/`, a-z and 0-9 alone; see `model::Path`.
-                let begin = format!("BEGIN; SET LOCAL app.subtree = '{}'", subtree.from());
+                // What is declared is made of `/`, `,`, `.`, a-z and 0-9 alone; see `model::Path`.
+                let begin = format!("BEGIN; SET LOCAL app.subtree = '{}'", subtree.declared());
                 let mut conn = postgres::lend(pool).await?;
                 conn.begin(begin).await?;
                 Kind::PostgresTx(conn, Pending::default(), texts.clone())
             }
         };
         Ok(Tx(Conn { kind, subtree }))
+    }
+
+    /// Whether there is a server that may yet answer; what is in a file answers at once or not at all.
+    pub async fn answers(&self) -> bool {
+        match self {
+            Db::Sqlite { .. } => false,
+            Db::Postgres { pool, .. } => postgres::answers(pool).await,
+        }
+    }
+
+    /// Ready once the disk did not keep what it was given, which is when the program must end; on PostgreSQL
+    /// that is the server's own business.
+    pub async fn broken(&self) {
+        match self {
+            Db::Sqlite { writer, .. } => writer.broken().await,
+            Db::Postgres { .. } => std::future::pending().await,
+        }
     }
 
     /// Closes all connections once those in use are given back.
@@ -230,6 +247,14 @@ impl Tx {
             Kind::PostgresTx(conn, pending, texts) => pending.flush(texts, conn).await,
             _ => Ok(()),
         }
+    }
+
+    /// Turns to another subtree, and gives the one that was declared before. What was sent until now is in that one.
+    pub async fn turn(&mut self, subtree: Subtree) -> Result<Subtree> {
+        self.flush().await?;
+        let declared = sql!(pg("SELECT set_config('app.subtree', $1, true)") sqlite("SELECT $1"));
+        let _: (String,) = self.0.query(declared).bind(subtree.declared()).one().await?;
+        Ok(std::mem::replace(&mut self.0.subtree, subtree))
     }
 
     async fn end(self, keep: bool) -> Result<()> {

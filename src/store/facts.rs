@@ -23,6 +23,24 @@ pub async fn insert(tx: &mut Tx, name: &str, value: &str) -> Result<bool> {
     Ok(added == 1)
 }
 
+/// Puts another value in the place of one; says whether it was that one still.
+pub async fn replace(tx: &mut Tx, name: &str, before: &str, value: &str) -> Result<bool> {
+    let changed = tx
+        .query("UPDATE facts SET value = $3 WHERE name = $1 AND value = $2")
+        .bind(name)
+        .bind(before)
+        .bind(value)
+        .execute()
+        .await?;
+    Ok(changed == 1)
+}
+
+/// Holds a fact, which is there, against all who hold it as well, to the end of the transaction.
+pub async fn hold(tx: &mut Tx, name: &str) -> Result<()> {
+    tx.query("UPDATE facts SET value = value WHERE name = $1").bind(name).execute().await?;
+    Ok(())
+}
+
 /// A signing key's row; its private part is sealed.
 #[derive(Debug, Clone, crate::model::rows::Record)]
 pub struct SigningKeyRow {
@@ -45,6 +63,11 @@ pub async fn insert_signing_key(tx: &mut Tx, key: &SigningKeyRow) -> Result<()> 
         .bind(key.created_at)
         .execute()
         .await?;
+    Ok(())
+}
+
+pub async fn delete_signing_key(tx: &mut Tx, id: SigningKeyId) -> Result<()> {
+    tx.query("DELETE FROM signing_keys WHERE id = $1").bind(id).execute().await?;
     Ok(())
 }
 

@@ -14,6 +14,16 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, SqlSafeStr, 
 use super::engine::{Db, Sql};
 use super::postgres;
 
+/// A migration that the two engines write in two ways.
+macro_rules! apart {
+    ($name:literal) => {
+        Sql {
+            sqlite: include_str!(concat!("../../migrations/", $name, ".sqlite.sql")),
+            postgres: include_str!(concat!("../../migrations/", $name, ".postgres.sql")),
+        }
+    };
+}
+
 const MIGRATIONS: &[(i64, &str, Sql)] = &[
     (1, "foundation", both(include_str!("../../migrations/0001_foundation.sql"))),
     (
@@ -26,22 +36,20 @@ const MIGRATIONS: &[(i64, &str, Sql)] = &[
         "policies by prefix",
         postgres(include_str!("../../migrations/0003_policies_by_prefix.postgres.sql")),
     ),
-    (
-        4,
-        "keys",
-        Sql {
-            sqlite: include_str!("../../migrations/0004_keys.sqlite.sql"),
-            postgres: include_str!("../../migrations/0004_keys.postgres.sql"),
-        },
-    ),
-    (
-        5,
-        "audit chain",
-        Sql {
-            sqlite: include_str!("../../migrations/0005_audit_chain.sqlite.sql"),
-            postgres: include_str!("../../migrations/0005_audit_chain.postgres.sql"),
-        },
-    ),
+    (4, "keys", apart!("0004_keys")),
+    (5, "audit chain", apart!("0005_audit_chain")),
+    (6, "tokens", apart!("0006_tokens")),
+    (7, "rate classes", both(include_str!("../../migrations/0007_rate_classes.sql"))),
+    (9, "sealed replies", both(include_str!("../../migrations/0009_sealed_replies.sql"))),
+    (10, "delegation", apart!("0010_delegation")),
+    (11, "environments and storefronts", apart!("0011_storefronts")),
+    (12, "requests", apart!("0012_requests")),
+    (13, "clients", apart!("0013_clients")),
+    (14, "audit checkpoints", apart!("0014_audit_checkpoints")),
+    (15, "webhooks", apart!("0015_webhooks")),
+    (16, "secrets by fingerprint", both(include_str!("../../migrations/0016_secrets_by_fingerprint.sql"))),
+    (17, "client request ids", apart!("0017_client_request_ids")),
+    (18, "roots", postgres(include_str!("../../migrations/0018_roots.postgres.sql"))),
 ];
 
 const fn both(text: &'static str) -> Sql {
@@ -64,7 +72,7 @@ pub enum Standing {
 
 /// The newest migration this program knows.
 pub fn newest() -> i64 {
-    MIGRATIONS.last().map_or(0, |(version, ..)| *version)
+    MIGRATIONS.iter().map(|(version, ..)| *version).max().unwrap_or_default()
 }
 
 /// Brings a SQLite database up to date.
@@ -78,10 +86,16 @@ pub async fn sqlite(db: &Db) -> Result<(), MigrateError> {
 }
 
 /// Brings a PostgreSQL database up to date as its owner, and lets `serving` use what is there: the role
-/// that serves owns nothing, so that row-level security binds it.
+/// that serves owns nothing, so that row-level security binds it. Of several that do so at once one does it,
+/// and the others wait for it.
 pub async fn postgres_as_owner(owner_url: &str, serving: &str) -> Result<(), MigrateError> {
     let mut owner = PgConnectOptions::from_str(owner_url)?.connect().await?;
-    migrator(|sql| sql.postgres).run(&mut owner).await?;
+    // In place of the migrator's own lock, which is for the whole database: other schemas need not wait. It lasts
+    // as long as the session, so that what is granted is kept apart by it, too.
+    sqlx::query("SELECT pg_advisory_lock(hashtextextended('tenantry migrate ' || current_schema(), 0))")
+        .execute(&mut owner)
+        .await?;
+    migrator(|sql| sql.postgres).set_locking(false).run(&mut owner).await?;
     grant(&mut owner, serving).await?;
     owner.close().await?;
     Ok(())
@@ -97,7 +111,7 @@ async fn grant(owner: &mut PgConnection, serving: &str) -> Result<(), sqlx::Erro
     for statement in [
         format!("GRANT USAGE ON SCHEMA {schema} TO {role}"),
         format!("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}"),
-        format!("REVOKE UPDATE, DELETE ON {schema}.audit FROM {role}"),
+        format!("REVOKE UPDATE, DELETE, TRUNCATE ON {schema}.audit FROM {role}"),
         format!("REVOKE INSERT, UPDATE, DELETE ON {schema}.{TABLE} FROM {role}"),
     ] {
         sqlx::query(AssertSqlSafe(statement)).execute(&mut *owner).await?;

@@ -69,20 +69,28 @@ macro_rules! held {
 
 pub mod accounts;
 pub mod audit;
+pub mod audit_keys;
 mod batch;
 pub mod catalog;
+pub mod checkpoints;
 pub mod commerce;
 pub mod engine;
 pub mod events;
 pub mod facts;
+pub mod faults;
+mod link;
 pub mod migrate;
+pub mod places;
 pub mod postgres;
 mod query;
 pub mod quotas;
 pub mod replies;
+pub mod sealed;
 pub mod services;
 mod sqlite;
+pub mod tokens;
+pub mod versions;
 mod writer;
 
-pub use engine::{Conn, Db, Result, Tx};
+pub use engine::{Conn, Db, Result, Sql, Tx};
 pub use writer::Limits;

@@ -3,35 +3,45 @@
 //! again: one whose statement was cut off or whose transaction was not ended is closed, which ends all it had
 //! begun.
 
-use std::io;
-use std::time::Duration;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use deadpool::Runtime;
 use deadpool::managed::{self, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult, Timeouts};
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgSeverity};
-use sqlx::{AssertSqlSafe, ConnectOptions, Error, PgConnection};
-use tokio::time::timeout;
+use sqlx::{AssertSqlSafe, Error, PgConnection};
+use tokio::time::{sleep, timeout};
 
 use super::engine::Result;
+use super::faults::is_read_only;
+use super::link::{Link, silent};
 
-/// How long is waited for a connection, to be lent or to be opened.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long is waited for one of the connections, while all are on loan. Whoever waits longer stands in a
+/// queue that does not get shorter.
+const QUEUED: Duration = Duration::from_millis(500);
+/// How long closing waits for the connections on loan.
+const CLOSING: Duration = Duration::from_secs(5);
 /// After what time a connection is replaced: what PostgreSQL keeps for it only grows.
 const LIFETIME: Duration = Duration::from_secs(30 * 60);
 /// After what time without use: something between us and the server may have forgotten it.
 const IDLE: Duration = Duration::from_secs(2 * 60);
 /// How long a statement may take, longer than the server's own limit: so long only a dead line is silent.
 const SILENCE: Duration = Duration::from_secs(20);
+/// After what silence it is looked whether the server is there at all.
+const DOUBT: Duration = Duration::from_secs(1);
+/// A connection that is younger knows whether the server takes writes.
+const FRESH: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-pub struct Manager(PgConnectOptions);
+pub struct Manager(Arc<Link>);
 
 impl managed::Manager for Manager {
     type Type = PgConnection;
     type Error = Error;
 
     async fn create(&self) -> Result<PgConnection> {
-        self.0.connect().await
+        self.0.open().await
     }
 
     async fn recycle(&self, _: &mut PgConnection, metrics: &Metrics) -> RecycleResult<Error> {
@@ -46,8 +56,8 @@ pub type Pool = managed::Pool<Manager>;
 
 /// Opens a pool, and a first connection to see that it can be had.
 pub async fn open(options: PgConnectOptions, most: u32) -> Result<Pool> {
-    let timeouts = Timeouts { wait: Some(PATIENCE), create: Some(PATIENCE), recycle: None };
-    let pool = Pool::builder(Manager(options))
+    let timeouts = Timeouts { wait: Some(QUEUED), create: None, recycle: None };
+    let pool = Pool::builder(Manager(Link::new(options)))
         .max_size(most as usize)
         .queue_mode(QueueMode::Lifo)
         .timeouts(timeouts)
@@ -66,25 +76,35 @@ pub async fn close(pool: &Pool) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    let _ = timeout(PATIENCE, all).await;
+    let _ = timeout(CLOSING, all).await;
 }
 
-/// A connection on loan.
+/// Whether there is a server, be it slow.
+pub async fn answers(pool: &Pool) -> bool {
+    pool.manager().0.answers().await
+}
+
+/// A connection on loan; refused at once while the server is away.
 pub async fn lend(pool: &Pool) -> Result<Lent> {
+    pool.manager().0.check()?;
     let conn = pool.get().await.map_err(|error| match error {
         PoolError::Backend(error) => error,
         PoolError::Closed => Error::PoolClosed,
         PoolError::Timeout(_) => Error::PoolTimedOut,
         other => Error::Configuration(other.into()),
     })?;
-    Ok(Lent { conn: Some(conn), clean: true, open: false, refused: false })
+    let link = pool.manager().0.clone();
+    Ok(Lent { conn: Some(conn), link, clean: true, stale: false, open: false, refused: false })
 }
 
 /// A connection that is given back only if it is clean.
 pub struct Lent {
     conn: Option<Object<Manager>>,
+    link: Arc<Link>,
     /// Whether every statement so far has come to its end.
     clean: bool,
+    /// Whether another connection may do what this one refused.
+    stale: bool,
     /// Whether a transaction is open.
     open: bool,
     /// Whether a statement of it was refused: PostgreSQL takes the whole back then, and says nothing of it at
@@ -100,17 +120,17 @@ impl Lent {
         if !std::mem::replace(&mut self.clean, false) {
             return Err(Error::Protocol("an earlier statement on this connection was cut off".into()));
         }
-        let silent = || Error::Io(io::Error::new(io::ErrorKind::TimedOut, "PostgreSQL has not answered"));
-        let result = timeout(SILENCE, work(conn)).await.unwrap_or_else(|_| Err(silent()));
-        match &result {
-            Err(error) if is_gone(error) => {
-                // So are all that lie idle.
-                if let Some(pool) = Object::pool(conn) {
-                    pool.retain(|_, _| false);
-                }
-            }
-            _ => self.clean = true,
+        let result = attended(&self.link, work(conn)).await;
+        let gone = result.as_ref().is_err_and(is_gone);
+        // It may lead to a server that takes no writes any more while another one does.
+        self.stale |= matches!(&result, Err(Error::Database(error)) if is_read_only(error.as_ref()));
+        if (gone || self.stale)
+            && let Some(pool) = Object::pool(conn)
+        {
+            // What holds for this connection holds for those that lie idle.
+            pool.retain(|_, metrics| !gone && metrics.age() < FRESH);
         }
+        self.clean = !gone;
         self.refused |= matches!(result, Err(Error::Database(_)));
         result
     }
@@ -138,6 +158,24 @@ impl Lent {
     }
 }
 
+/// Waits for a statement for as long as there is a server that may answer it.
+async fn attended<T>(link: &Arc<Link>, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let (begun, mut work) = (Instant::now(), pin!(work));
+    loop {
+        let doubt = async {
+            sleep(DOUBT).await;
+            link.answers().await
+        };
+        tokio::select! {
+            biased;
+            result = &mut work => return result,
+            answers = doubt => if !answers || begun.elapsed() >= SILENCE {
+                return Err(silent());
+            },
+        }
+    }
+}
+
 /// Whether the connection is of no more use: the line broke, or the server has ended it.
 fn is_gone(error: &Error) -> bool {
     match error {
@@ -151,7 +189,7 @@ fn is_gone(error: &Error) -> bool {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        if let Some(conn) = self.conn.take_if(|_| !self.clean || self.open) {
+        if let Some(conn) = self.conn.take_if(|_| !self.clean || self.stale || self.open) {
             drop(Object::take(conn));
         }
     }

@@ -3,8 +3,11 @@
 //! the writer's own thread.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::error::Error as StdError;
+use std::ffi::c_int;
 use std::fmt;
+use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,8 +15,9 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::functions::FunctionFlags;
+use rusqlite::hooks::Wal;
 use rusqlite::types::Value;
-use rusqlite::{CachedStatement, Connection, OpenFlags};
+use rusqlite::{CachedStatement, Connection, OpenFlags, ffi};
 use sqlx::Error;
 use sqlx::error::{DatabaseError, ErrorKind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -25,12 +29,12 @@ use crate::model::rows::{Places, Record, Row};
 
 /// Statements that a connection keeps prepared.
 const PREPARED: usize = 512;
-/// Set for the writer: `FULL` syncs the log at every commit; so many KiB of pages are kept in memory. A
-/// checkpoint copies so many pages of 4 KiB of the log to the file; the more of them, the more often a page
-/// that changes often is copied once for all.
+/// Set for the writer: `FULL` syncs the log at every commit; so many KiB of pages are kept in memory.
 const WRITER: &str = "PRAGMA temp_store = memory; PRAGMA cache_size = -32768; PRAGMA journal_mode = WAL;
-     PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 8000;
-     PRAGMA journal_size_limit = 67108864";
+     PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 67108864";
+/// So many pages of 4 KiB of the log are copied to the file at once; the more of them, the more often a page
+/// that changes often is copied once for all.
+const CHECKPOINT: c_int = 8000;
 /// Set for readers, whose own pages are void after every commit of the writer: so many bytes of the file are
 /// read where the system has them.
 const READER: &str = "PRAGMA temp_store = memory; PRAGMA mmap_size = 1073741824";
@@ -45,9 +49,29 @@ pub fn open_writer(file: &Path) -> Result<Connection> {
     let conn = open(file, flags, WRITER)?;
     // What PostgreSQL has of its own.
     let pure = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    conn.wal_hook(Some(noted));
     conn.create_scalar_function("sha256_hex", 1, pure, |call| Ok(sha256_hex(call.get_raw(0).as_str()?)))
         .map_err(told)?;
     Ok(conn)
+}
+
+thread_local! {
+    /// How many pages the log had at this thread's last commit.
+    static LOGGED: Cell<c_int> = const { Cell::new(0) };
+}
+
+fn noted(_: &Wal, pages: c_int) -> rusqlite::Result<()> {
+    LOGGED.set(pages);
+    Ok(())
+}
+
+/// Copies the log to the file once this thread has made it long enough. SQLite's own way, within the commit,
+/// tells nobody of a sync that failed.
+pub fn checkpoint(conn: &Connection) -> Result<()> {
+    match LOGGED.replace(0) < CHECKPOINT {
+        true => Ok(()),
+        false => conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(told),
+    }
 }
 
 fn open(file: &Path, flags: OpenFlags, set: &str) -> Result<Connection> {
@@ -175,6 +199,15 @@ pub fn told(error: rusqlite::Error) -> Error {
     }
 }
 
+/// The same error once more, for another one who is to hear of it.
+pub fn again(error: &Error) -> Error {
+    let refusal = error.as_database_error().and_then(|error| error.try_downcast_ref::<Refusal>());
+    match refusal {
+        Some(Refusal { code, message }) => refused(*code, message.clone()),
+        None => Error::Io(io::Error::other(error.to_string())),
+    }
+}
+
 /// An error of the database itself.
 #[derive(Debug)]
 struct Refusal {
@@ -212,7 +245,6 @@ impl DatabaseError for Refusal {
         self
     }
     fn kind(&self) -> ErrorKind {
-        use rusqlite::ffi;
         match self.code {
             ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY => ErrorKind::UniqueViolation,
             ffi::SQLITE_CONSTRAINT_NOTNULL => ErrorKind::NotNullViolation,

@@ -5,18 +5,19 @@
 //! after another, each inside a savepoint, commits, and only then answers. A unit does no more
 //! than run its statements and say how it ended, so whatever is cancelled out there, nothing here is.
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, InterruptHandle};
 use sqlx::Error;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::engine::Result;
-use super::sqlite::{open_writer, told};
+use super::faults::is_lost_sync;
+use super::sqlite::{again, checkpoint, open_writer, told};
 
 /// How units of work share the writer.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +47,7 @@ type Answer = oneshot::Sender<Result<()>>;
 pub struct Writer {
     waiters: mpsc::UnboundedSender<Waiter>,
     limits: Limits,
+    broken: watch::Receiver<bool>,
 }
 
 impl Writer {
@@ -57,9 +59,17 @@ impl Writer {
         let lease = Mutex::new(Lease { conn, turn: 0, sound: false });
         let desk = Arc::new(Desk { lease, ending: Mutex::default(), ended: Condvar::new() });
         let (waiters, queue) = mpsc::unbounded_channel();
-        let thread = Thread { file, limits, desk, queue, interrupt, turns: 0 };
+        let (broke, broken) = watch::channel(false);
+        let thread = Thread { file, limits, desk, queue, interrupt, turns: 0, broken: broke };
         std::thread::Builder::new().name("sqlite-writer".into()).spawn(|| thread.serve())?;
-        Ok(Writer { waiters, limits })
+        Ok(Writer { waiters, limits, broken })
+    }
+
+    /// Ready once the disk did not keep what it was given; from then on every unit is refused.
+    pub async fn broken(&self) {
+        if self.broken.clone().wait_for(|broken| *broken).await.is_err() {
+            std::future::pending().await
+        }
     }
 
     /// Waits for a turn, at most [`Limits::wait`].
@@ -165,24 +175,43 @@ struct Thread {
     queue: mpsc::UnboundedReceiver<Waiter>,
     interrupt: InterruptHandle,
     turns: u64,
+    broken: watch::Sender<bool>,
 }
 
 impl Thread {
     fn serve(mut self) {
         while let Some(first) = self.queue.blocking_recv() {
             if let Err(error) = self.run(&["BEGIN IMMEDIATE", "SAVEPOINT unit"]) {
+                let lost = is_lost_sync(&error).then(|| again(&error));
                 let _ = first.send(Err(error));
-                self.reconnect();
+                match lost {
+                    Some(error) => return self.refuse_all(&error),
+                    None => self.reconnect(),
+                }
                 continue;
             }
             let mut answers = Vec::new();
-            let outcome = self.transaction(first, &mut answers).map_err(Arc::new);
-            if outcome.is_err() {
-                self.reconnect();
-            }
+            let outcome = self.transaction(first, &mut answers);
             for answer in answers {
-                let _ = answer.send(outcome.clone().map_err(|error| Error::Io(io::Error::other(error))));
+                let _ = answer.send(outcome.as_ref().copied().map_err(again));
             }
+            let ended = outcome.and_then(|()| checkpoint(&self.desk.lease().conn));
+            match ended {
+                Err(error) if is_lost_sync(&error) => return self.refuse_all(&error),
+                Err(_) => self.reconnect(),
+                Ok(()) => {}
+            }
+        }
+    }
+
+    /// Does nothing more: asked once more to sync, the system would say that all is well.
+    fn refuse_all(mut self, error: &Error) {
+        tracing::error!(%error, "the disk did not keep what it was given");
+        // Nor does closing, which would copy the log to the file and sync both.
+        let _ = self.desk.lease().conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        self.broken.send_replace(true);
+        while let Some(waiter) = self.queue.blocking_recv() {
+            let _ = waiter.send(Err(again(error)));
         }
     }
 

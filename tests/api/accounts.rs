@@ -3,6 +3,7 @@
 use super::*;
 
 on_both_servers! {
+    /// AUTHZ-3
     async fn what_lies_outside_the_callers_subtree_does_not_exist(site: With::workers()) {
         let world = site.world().await;
         let ordered = site.ordered(&world.tenant, "acme.example", 1).await;
@@ -70,6 +71,7 @@ on_both_servers! {
         site.get(&format!("/v1/services/{}", ordered.mail)).key(&world.tenant.key).send().await.is(200);
     }
 
+    /// AUTHZ-9
     async fn nothing_of_the_accounts_above_is_told_to_those_below(site: With::workers()) {
         let world = site.world().await;
         let ordered = site.ordered(&world.tenant, "acme.example", 1).await;
@@ -94,6 +96,7 @@ on_both_servers! {
         assert_eq!(holds.body["data"][0]["placed_by_role"], "operator");
     }
 
+    /// AUTHZ-4
     async fn an_account_acts_for_those_below_and_for_nobody_else(site: With::no_workers()) {
         let world = site.world().await;
         let sibling = site.account(&site.operator_key, "reseller", "Sibling").await;
@@ -150,6 +153,7 @@ on_both_servers! {
         assert_eq!((&cleared.body["contact_email"], &cleared.body["currency"]), (&Value::Null, &json!("EUR")));
     }
 
+    /// IDEM-15
     async fn an_external_id_converges_on_equal_content_and_conflicts_on_other(site: With::no_workers()) {
         let world = site.world().await;
         let other = site.account(&site.operator_key, "reseller", "Other").await;
@@ -170,25 +174,6 @@ on_both_servers! {
         assert_eq!(order(1).await.is(200).id(), first.id());
         order(2).await.refused(409, "external_id_conflict");
         assert_eq!(site.all(&world.tenant.key, "/v1/subscriptions", 50).await.len(), 1);
-    }
-
-    async fn a_change_goes_by_the_version_that_was_read(site: With::no_workers()) {
-        let world = site.world().await;
-        let path = format!("/v1/accounts/{}", world.tenant.id);
-        let read = site.get(&path).key(&world.reseller.key).send().await.is(200);
-        let etag = read.header("etag").unwrap().to_owned();
-        let rename = |tag: &str, name: &str| {
-            site.patch(&path).key(&world.reseller.key).header("If-Match", tag).json(json!({"name": name})).send()
-        };
-        let renamed = rename(&etag, "Second").await.is(200);
-        let refused = rename(&etag, "Third").await.refused(412, "precondition_failed");
-        assert_eq!(Some(refused.text_at("etag").as_str()), renamed.header("etag"));
-        assert_ne!(renamed.header("etag"), Some(etag.as_str()));
-        for tag in ["\"other\"", "W/\"v2\"", "v2"] {
-            rename(tag, "Third").await.refused(412, "precondition_failed");
-        }
-        rename("*", "Third").await.is(200);
-        assert_eq!(site.get(&path).key(&world.reseller.key).send().await.text_at("name"), "Third");
     }
 }
 

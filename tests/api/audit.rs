@@ -97,4 +97,68 @@ on_both_servers! {
             assert_eq!(verify(&site.db).await.unwrap(), whole, "{undone}");
         }
     }
+
+    /// AUD-1: names of what changed, and digests of the values that nobody can try out values against
+    async fn a_change_tells_which_members_it_changed_and_none_of_their_values(site: With::no_workers()) {
+        let world = site.world().await;
+        let path = format!("/v1/accounts/{}", world.reseller.id);
+        let set = async |to: &str| {
+            let asked = json!({"contact_email": to, "country": "AT"});
+            site.patch(&path).key(&world.reseller.key).json(asked).send().await.is(200);
+            lines(site, &world.reseller.key).await.pop().unwrap()["detail"].clone()
+        };
+        let (one, two) = (set("planted.one@person.example").await, set("planted.two@person.example").await);
+        let three = set("planted.one@person.example").await;
+        assert_eq!(one["changed"], json!(["contact_email", "country"]));
+        assert_eq!((&two["changed"], &three["changed"]), (&json!(["contact_email"]), &json!(["contact_email"])));
+        assert_eq!((&two["before"], &two["after"]), (&three["after"], &three["before"]), "a value that comes again is known again");
+        assert_ne!(two["before"], two["after"]);
+        let asked = json!({"ceiling": 7});
+        let quota = format!("/v1/accounts/{}/quotas/mail.mailboxes", world.tenant.id);
+        site.put(&quota).key(&world.reseller.key).json(asked).send().await.is(200);
+        assert_eq!(lines(site, &world.reseller.key).await.pop().unwrap()["detail"]["asked"], json!(["ceiling"]));
+        let server = format!("/v1/servers/{}", world.server);
+        site.patch(&server).key(&site.operator_key).json(json!({"credentials": "planted-credential"})).send().await.is(200);
+        let last = lines(site, &site.operator_key).await.pop().unwrap();
+        assert_eq!((&last["action"], &last["detail"]["changed"]), (&json!("servers_update"), &json!(["credentials"])));
+        for account in [&site.operator_key, &world.reseller.key, &world.tenant.key] {
+            let all = json!(lines(site, account).await).to_string();
+            assert!(!all.contains("planted"), "{all}");
+        }
+    }
+
+    /// AUD-2: what cannot be written into the audit does not happen
+    async fn a_change_whose_line_cannot_be_written_does_not_happen(site: With::no_workers()) {
+        let world = site.world().await;
+        let (shut, open) = match site.fresh.url.starts_with("sqlite") {
+            true => (
+                "CREATE TRIGGER shut BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'shut'); END".to_owned(),
+                "DROP TRIGGER shut".to_owned(),
+            ),
+            false => {
+                let role = common::database::app_url().parse::<sqlx::postgres::PgConnectOptions>().unwrap();
+                let role = role.get_username().to_owned();
+                (format!("REVOKE INSERT ON audit FROM {role}"), format!("GRANT INSERT ON audit TO {role}"))
+            }
+        };
+        let asked = json!({"type": "tenant", "name": "Unaudited"});
+        let make = async || site.post("/v1/accounts").key(&world.reseller.key).idem("once").json(asked.clone()).send().await;
+        let path = format!("/v1/accounts/{}", world.reseller.id);
+        let rename = async || site.patch(&path).key(&world.reseller.key).json(json!({"name": "Unaudited"})).send().await;
+        let names = async || {
+            let all = site.all(&site.operator_key, "/v1/accounts", 100).await;
+            all.iter().filter(|account| account["name"] == "Unaudited").count()
+        };
+        let before = all_told(site, &site.operator_key).await;
+        site.fresh.tamper(&shut).await;
+        for answer in [make().await, rename().await] {
+            assert!(answer.status >= 500, "{}", answer.text);
+        }
+        assert_eq!(names().await, 0);
+        site.fresh.tamper(&open).await;
+        assert_eq!(all_told(site, &site.operator_key).await, before);
+        assert_eq!((make().await.is(201).header("idempotency-replayed"), rename().await.status), (None, 200));
+        assert_eq!(names().await, 2);
+        assert_eq!(all_told(site, &site.operator_key).await.len(), before.len() + 2);
+    }
 }

@@ -181,4 +181,65 @@ on_both_servers! {
         tokio::time::sleep(Duration::from_millis(1500)).await;
         assert_eq!(access(site, &ordered.mail).await, ("full".into(), "full".into()));
     }
+
+    /// AUTHZ-7
+    async fn a_hold_on_an_account_alone_stops_its_keys_and_leaves_what_it_sold_alone(site: With::workers()) {
+        let world = site.world().await;
+        let ordered = site.ordered(&world.tenant, "acme.example", 1).await;
+        let own = site.ordered(&world.reseller, "own.example", 1).await;
+        let on = format!("accounts/{}", world.reseller.id);
+        let alone = json!({"reason_code": "payment", "scope": "account_only"});
+        let order = json!({"items": [{"action": "add", "plan": world.plan}]});
+        let buy = async |party: &Party| site.post("/v1/orders").key(&party.key).json(order.clone()).send().await;
+        let fan_outs = async || {
+            let all = site.all(&site.operator_key, "/v1/operations", 100).await;
+            all.iter().filter(|operation| operation["kind"] == "access_fanout").count()
+        };
+        let held = suspend(site, &site.operator_key, &on, alone.clone()).await.is(200);
+        assert_eq!((&held.body["changed"], &held.body["operation_id"]), (&json!(true), &Value::Null));
+        assert_eq!((&held.body["holds"][0]["scope"], &held.body["access"]), (&json!("account_only"), &json!("suspended")));
+        assert_eq!(suspend(site, &site.operator_key, &on, alone.clone()).await.is(200).body["changed"], false);
+        buy(&world.reseller).await.refused(403, "account_suspended");
+        site.get("/v1/services").key(&world.reseller.key).send().await.is(200);
+        buy(&world.tenant).await.is(202);
+        for service in [&ordered.mail, &ordered.dns, &own.mail] {
+            assert_eq!(access(site, service).await, ("full".into(), "full".into()), "no service is touched");
+        }
+        assert_eq!(fan_outs().await, 0, "nothing is worked on");
+        // A hold that reaches further stands beside it, and goes without it.
+        let both = suspend(site, &site.operator_key, &on, because("abuse")).await;
+        assert!(both.body["operation_id"].is_string() && both.body["holds"][0]["scope"] == "all", "{}", both.text);
+        settles(site, &ordered.mail, "suspended").await;
+        let lift = json!({"reason_code": "abuse"});
+        site.post(&format!("/v1/{on}/resume")).key(&site.operator_key).json(lift).send().await;
+        settles(site, &ordered.mail, "full").await;
+        buy(&world.reseller).await.refused(403, "account_suspended");
+        let lifted = resume(site, &site.operator_key, &on).await.is(200);
+        assert_eq!((&lifted.body["changed"], &lifted.body["operation_id"]), (&json!(true), &Value::Null));
+        buy(&world.reseller).await.is(202);
+        // It is for the suspension of accounts.
+        let refused = suspend(site, &site.operator_key, &format!("services/{}", ordered.mail), alone).await;
+        refused.refused(422, "validation_failed");
+        let degrade = json!({"reason_code": "payment", "scope": "account_only", "effect": "degrade"});
+        suspend(site, &site.operator_key, &on, degrade).await.refused(422, "validation_failed");
+    }
+
+    /// AUTHZ-7: the same where it begins later and ends by itself
+    async fn a_hold_on_an_account_alone_that_begins_and_ends_by_the_clock_is_no_work(site: With::clock()) {
+        let world = site.world().await;
+        let on = format!("accounts/{}", world.reseller.id);
+        let hour = Duration::from_secs(3600);
+        let (begin, end) = (site.clock.now().plus(hour), site.clock.now().plus(2 * hour));
+        let asked = json!({"reason_code": "payment", "scope": "account_only", "starts_at": begin, "expires_at": end});
+        suspend(site, &site.operator_key, &on, asked).await.is(200);
+        let asked = json!({"type": "tenant", "name": "Another"});
+        let write = async || site.post("/v1/accounts").key(&world.reseller.key).json(asked.clone()).send().await.status;
+        assert_eq!(write().await, 201);
+        site.clock.advance(hour + Duration::from_secs(1));
+        until("it is in force", async || write().await == 403).await;
+        site.clock.advance(hour);
+        until("it is over", async || write().await == 201).await;
+        let all = site.all(&site.operator_key, "/v1/operations", 100).await;
+        assert!(all.iter().all(|operation| operation["kind"] != "access_fanout"), "{all:?}");
+    }
 }

@@ -11,8 +11,14 @@ on_both_servers! {
     async fn two_hundred_copies_of_one_keyed_order_at_once_are_one_order_and_two_hundred_equal_answers(site: With::workers()) {
         let world = site.world().await;
         let order = add("hosted-mail", 1, json!([{"type": "domain", "spec": {"name": "acme.example"}}]));
-        let copies = (0..200).map(|_| site.post("/v1/orders").key(&world.tenant.key).idem("order-4711").json(order.clone()).send());
-        let answers = futures_util::future::join_all(copies).await;
+        // A crowded server may put a copy off, which then comes again as it is told it may.
+        let copy = async || loop {
+            let answer = site.post("/v1/orders").key(&world.tenant.key).idem("order-4711").json(order.clone()).send().await;
+            if answer.body["retryable"] != true {
+                return answer;
+            }
+        };
+        let answers = futures_util::future::join_all((0..200).map(|_| copy())).await;
         let first = answers[0].clone().is(202);
         let mut fresh = 0;
         for answer in &answers {
@@ -110,14 +116,13 @@ on_both_servers! {
     async fn a_dry_run_answers_like_the_real_one_and_leaves_nothing(site: With::workers()) {
         let world = site.world().await;
         let key = &world.tenant.key;
-        let before = site.get("/v1/events?limit=200").key(&site.operator_key).send().await.is(200);
+        let before = all_told(site, &site.operator_key).await;
         let order = add("hosted-mail", 1, json!([{"type": "domain", "spec": {"name": "acme.example"}}]));
         let dry = site.post("/v1/orders?dry_run=true").key(key).idem("order-1").json(order.clone()).send().await.is(202);
         assert_eq!(dry.body["items"][0]["action"], "add");
         site.get(&format!("/v1/orders/{}", dry.id())).key(key).send().await.refused(404, "not_found");
         assert!(site.all(key, "/v1/subscriptions", 50).await.is_empty());
-        let after = site.get("/v1/events?limit=200").key(&site.operator_key).send().await.is(200);
-        assert_eq!(after.body["data"], before.body["data"]);
+        assert_eq!(all_told(site, &site.operator_key).await, before);
         let mut conn = site.db.read(tenantry::model::Subtree::everything()).await.unwrap();
         let lines: Vec<(String,)> = conn.query("SELECT a.action FROM audit a WHERE a.action = 'orders_place'").all().await.unwrap();
         drop(conn);

@@ -87,6 +87,8 @@ on_both_servers! {
         site.post(REPORT).body("text/plain", "k").send().await.refused(415, "unsupported_media_type");
         site.post(REPORT).body("application/json", "{").send().await.refused(400, "malformed_json");
         site.post(REPORT).send().await.refused(422, "validation_failed");
-        site.get(REPORT).key(&site.operator_key).send().await.refused(404, "not_found");
+        // CFG-7: though its path looks like that of a key.
+        let refused = site.get(REPORT).key(&site.operator_key).send().await.refused(405, "method_not_allowed");
+        assert_eq!(refused.header("allow"), Some("POST"));
     }
 }

@@ -2,6 +2,8 @@
 
 use super::*;
 
+const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+
 const TOKEN: &str = "/oauth/token";
 const GRANT: (&str, &str) = ("grant_type", "client_credentials");
 
@@ -20,6 +22,7 @@ fn refused(answer: Answer, status: u16, error: &str) {
 }
 
 on_both_servers! {
+    /// TOK-1, TOK-4, TOK-5
     async fn a_key_is_exchanged_for_a_token_that_does_what_it_was_asked_for(site: With::no_workers()) {
         let world = site.world().await;
         let (id, secret) = client(site, &world).await;
@@ -78,10 +81,14 @@ on_both_servers! {
         refused(site.post(TOKEN).basic(id, secret).json(json!({"grant_type": "client_credentials"})).send().await, 400, "invalid_request");
     }
 
+    /// TOK-9
     async fn clients_find_the_server_by_its_metadata(site: With::no_workers()) {
         let server = site.get("/.well-known/oauth-authorization-server").send().await.is(200);
         assert!(server.text_at("token_endpoint").ends_with(TOKEN));
-        assert_eq!(server.body["grant_types_supported"], json!(["client_credentials"]));
+        assert_eq!(server.body["grant_types_supported"], json!(["client_credentials", EXCHANGE]));
+        for (endpoint, path) in [("revocation_endpoint", "/oauth/revoke"), ("introspection_endpoint", "/oauth/introspect")] {
+            assert!(server.text_at(endpoint).ends_with(path));
+        }
         let resource = site.get("/.well-known/oauth-protected-resource").send().await.is(200);
         assert_eq!(resource.body["authorization_servers"][0], server.body["issuer"]);
         let keys = site.get("/oauth/jwks").send().await.is(200);

@@ -156,7 +156,8 @@ on_both_servers! {
         let path = format!("/v1/resources/{}", made.id());
         let etag = site.get(&path).key(key).send().await.header("etag").unwrap().to_owned();
         let renamed = json!({"spec": {"display_name": "A"}});
-        site.patch(&path).key(key).wait(20).header("If-Match", &etag).json(renamed.clone()).send().await.is(200);
+        let waited = site.patch(&path).key(key).wait(20).header("If-Match", &etag).json(renamed.clone()).send().await.is(200);
+        assert_eq!(site.get(&path).key(key).send().await.header("etag"), waited.header("etag"), "the operation beside it is not the object's");
         site.patch(&path).key(key).header("If-Match", &etag).json(renamed).send().await.refused(412, "precondition_failed");
         site.delete(&path).key(key).wait(20).send().await.is(200);
         send(mailbox("a@acme.example")).await.is(201);

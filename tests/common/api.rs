@@ -4,13 +4,12 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use reqwest::header::HeaderMap;
-use reqwest::{Method, RequestBuilder};
+use reqwest::Method;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tenantry::cli::{Flags, KeyOrder};
 use tenantry::clock::Clock;
-use tenantry::config::Config;
+use tenantry::config::{Config, Timeouts};
 use tenantry::model::accounts::accounts::Environment;
 use tenantry::model::ids::EventId;
 use tenantry::model::scopes::Bundle;
@@ -19,6 +18,7 @@ use tenantry::store::Db;
 use tenantry::telemetry;
 
 use super::Fresh;
+pub use super::calls::{Answer, Call};
 
 /// Writes each test once and runs it twice, against a program on SQLite and one on PostgreSQL:
 /// `name::sqlite` and `name::postgres`. Behind the name of the place stands with what it is opened.
@@ -51,11 +51,12 @@ pub struct With {
     pub clock: Clock,
     /// Settings beside those that every test has, as environment variables.
     pub settings: &'static [(&'static str, &'static str)],
+    pub timeouts: Timeouts,
 }
 
 impl With {
     pub fn workers() -> Self {
-        Self { workers: true, clock: Clock::system(), settings: &[] }
+        Self { workers: true, clock: Clock::system(), settings: &[], timeouts: Timeouts::default() }
     }
 
     /// Nothing is worked on: what is queued stays queued.
@@ -79,6 +80,7 @@ pub struct Site {
     pub operator_key: String,
     http: reqwest::Client,
     running: Running,
+    settings: &'static [(&'static str, &'static str)],
     pub fresh: Fresh,
 }
 
@@ -87,7 +89,8 @@ impl Site {
         // It is there already where another test was first.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(EventId::new().bare());
-        let config = settings(&fresh, &folder, with.settings);
+        let mut config = settings(&fresh, &folder, with.settings);
+        config.server.timeouts = with.timeouts;
         let program = Program::open(config, with.clock.clone()).await.expect("the program opens");
         let order = KeyOrder {
             account: None,
@@ -101,16 +104,64 @@ impl Site {
         let metrics = telemetry::detached_metrics().expect("metrics can be kept").handle();
         let roles = Roles { api: true, workers: with.workers };
         let running = program.start(roles, metrics).await.expect("the program starts");
+        let operator_key = key.secret.expose_secret().to_owned();
+        let (clock, settings) = (with.clock, with.settings);
+        Self::of(running, fresh, clock, folder, operator_key, settings)
+    }
+
+    fn of(
+        running: Running,
+        fresh: Fresh,
+        clock: Clock,
+        folder: PathBuf,
+        operator_key: String,
+        settings: &'static [(&'static str, &'static str)],
+    ) -> Self {
         Self {
-            clock: with.clock,
+            clock,
             db: fresh.db.clone(),
             address: running.address.expect("the API listens"),
             folder,
-            operator_key: key.secret.expose_secret().to_owned(),
-            http: reqwest::Client::builder().no_proxy().build().expect("a client can be made"),
+            operator_key,
+            http: reqwest::Client::builder()
+                .no_proxy()
+                .tls_certs_only([])
+                .build()
+                .expect("a client can be made"),
             running,
+            settings,
             fresh,
         }
+    }
+
+    /// Another replica: a second program on the same database, with the same key-encryption key and clock.
+    pub async fn beside(&self) -> Self {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(EventId::new().bare());
+        std::fs::create_dir(&folder).expect("a folder can be made");
+        std::fs::copy(self.folder.join("kek"), folder.join("kek")).expect("the key can be copied");
+        let fresh = self.fresh.again();
+        let program = Program::open(settings(&fresh, &folder, &[]), self.clock.clone()).await;
+        let metrics = telemetry::detached_metrics().expect("metrics can be kept").handle();
+        let roles = Roles { api: true, workers: false };
+        let running = program.expect("the program opens").start(roles, metrics).await;
+        let running = running.expect("the program starts");
+        Self::of(running, fresh, self.clock.clone(), folder, self.operator_key.clone(), self.settings)
+    }
+
+    /// Stops the program in order and removes what it has for itself; the database stays.
+    pub async fn stop(self) {
+        drop(self.http);
+        self.running.stop().await;
+        let _ = std::fs::remove_dir_all(self.folder);
+    }
+
+    /// Another replica, with a folder of its own, on the same database; it does nothing yet.
+    pub async fn program(&self) -> Program {
+        let kek = self.folder.join("kek").display().to_string();
+        let more: Vec<_> =
+            self.settings.iter().copied().chain([("TENANTRY_SECRETS__KEK_FILE", kek.as_str())]).collect();
+        let config = settings(&self.fresh, &self.folder.join(EventId::new().bare()), &more);
+        Program::open(config, self.clock.clone()).await.expect("the program opens")
     }
 
     /// Stops the program in order and removes all that it kept.
@@ -122,7 +173,12 @@ impl Site {
     }
 
     pub fn call(&self, method: Method, path: &str) -> Call {
-        Call(self.http.request(method, format!("http://{}{path}", self.address)))
+        self.at(self.address, method, path)
+    }
+
+    /// A call of another replica.
+    pub fn at(&self, address: SocketAddr, method: Method, path: &str) -> Call {
+        Call(self.http.request(method, format!("http://{address}{path}")))
     }
 
     pub fn get(&self, path: &str) -> Call {
@@ -287,140 +343,11 @@ pub struct Ordered {
     pub domain: String,
 }
 
-/// A request as it is put together.
-pub struct Call(RequestBuilder);
+/// How the settings of rate limits begin.
+const LIMITS: &str = "TENANTRY_LIMITS__";
 
-impl Call {
-    pub fn key(self, key: &str) -> Self {
-        Self(self.0.bearer_auth(key))
-    }
-
-    pub fn header(self, name: &str, value: &str) -> Self {
-        Self(self.0.header(name, value))
-    }
-
-    pub fn idem(self, key: &str) -> Self {
-        self.header("Idempotency-Key", key)
-    }
-
-    pub fn wait(self, seconds: u64) -> Self {
-        self.header("Prefer", &format!("wait={seconds}"))
-    }
-
-    pub fn acting_for(self, account: &str) -> Self {
-        self.header("Tenantry-Account", account)
-    }
-
-    pub fn json(self, body: Value) -> Self {
-        self.body("application/json", body.to_string())
-    }
-
-    pub fn body(self, content_type: &str, body: impl Into<reqwest::Body>) -> Self {
-        Self(self.0.header("Content-Type", content_type).body(body))
-    }
-
-    pub fn form(self, pairs: &[(&str, &str)]) -> Self {
-        let mut form = url::form_urlencoded::Serializer::new(String::new());
-        form.extend_pairs(pairs);
-        self.body("application/x-www-form-urlencoded", form.finish())
-    }
-
-    pub fn basic(self, user: &str, password: &str) -> Self {
-        Self(self.0.basic_auth(user, Some(password)))
-    }
-
-    pub async fn send(self) -> Answer {
-        let answer = self.0.send().await.expect("the server answers");
-        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        let text = answer.text().await.expect("the answer is text");
-        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Answer { status, headers, text, body }
-    }
-}
-
-/// What came back.
-#[derive(Debug, Clone)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub text: String,
-    /// The text as JSON; null if it is none.
-    pub body: Value,
-}
-
-impl Answer {
-    #[track_caller]
-    pub fn is(self, status: u16) -> Self {
-        assert_eq!(self.status, status, "{}", self.text);
-        self
-    }
-
-    /// A refusal with this status and code, in the form that every refusal has.
-    #[track_caller]
-    pub fn refused(self, status: u16, code: &str) -> Self {
-        assert_eq!((self.status, self.code()), (status, code), "{}", self.text);
-        assert_eq!(self.header("content-type"), Some("application/problem+json"));
-        assert_eq!(self.body["status"], status);
-        assert_eq!(self.body["request_id"].as_str(), self.header("x-request-id"), "{}", self.text);
-        for member in ["type", "title", "detail", "instance", "doc"] {
-            assert!(
-                self.body[member].as_str().is_some_and(|text| !text.is_empty()),
-                "{member}: {}",
-                self.text
-            );
-        }
-        self
-    }
-
-    pub fn code(&self) -> &str {
-        self.body["code"].as_str().unwrap_or_default()
-    }
-
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).and_then(|value| value.to_str().ok())
-    }
-
-    #[track_caller]
-    pub fn text_of(&self, pointer: &str) -> String {
-        let text = self.body.pointer(pointer).and_then(Value::as_str);
-        text.unwrap_or_else(|| panic!("no text at {pointer} of {}", self.text)).to_owned()
-    }
-
-    #[track_caller]
-    pub fn text_at(&self, member: &str) -> String {
-        self.text_of(&format!("/{member}"))
-    }
-
-    #[track_caller]
-    pub fn id(&self) -> String {
-        self.text_at("id")
-    }
-
-    /// Where the faults are and of what kind, in the order of their places.
-    pub fn faults(&self) -> Vec<(String, String)> {
-        let errors = self.body["errors"].as_array().cloned().unwrap_or_default();
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let place = |error: &Value| {
-            ["pointer", "parameter", "header"]
-                .iter()
-                .find_map(|kind| error[*kind].as_str())
-                .map(str::to_owned)
-        };
-        let mut faults: Vec<_> =
-            errors.iter().map(|error| (place(error).unwrap_or_default(), text(&error["code"]))).collect();
-        faults.sort();
-        faults
-    }
-
-    /// The identifiers of a list's rows.
-    pub fn ids(&self) -> Vec<String> {
-        let rows = self.body["data"].as_array().cloned().unwrap_or_default();
-        rows.iter().filter_map(|row| row["id"].as_str().map(str::to_owned)).collect()
-    }
-}
-
-/// The settings that a test's program has.
-fn settings(fresh: &Fresh, folder: &std::path::Path, more: &[(&str, &str)]) -> Config {
+/// The settings that a test's program is opened with.
+pub fn settings(fresh: &Fresh, folder: &std::path::Path, more: &[(&str, &str)]) -> Config {
     let flags = Flags {
         config: None,
         data_dir: Some(folder.to_owned()),
@@ -435,8 +362,17 @@ fn settings(fresh: &Fresh, folder: &std::path::Path, more: &[(&str, &str)]) -> C
         ("TENANTRY_SERVER__DRAIN_DELAY_SECONDS", "0"),
         ("TENANTRY_SERVER__HTTP_WORKERS", "1"),
         ("TENANTRY_WORKER__POLL_MILLISECONDS", "50"),
+        // Only tests of shedding and of the limits, which set their own, meet any.
+        ("TENANTRY_SERVER__LONGEST_WAIT_MILLISECONDS", "60000"),
+        ("TENANTRY_LIMITS__KEY_PER_MINUTE", "1000000000"),
+        ("TENANTRY_LIMITS__ACCOUNT_PER_MINUTE", "1000000000"),
+        ("TENANTRY_LIMITS__SUBTREE_PER_MINUTE", "1000000000"),
+        ("TENANTRY_LIMITS__ADDRESS_PER_MINUTE", "1000000000"),
+        ("TENANTRY_LIMITS__ADDRESS_POSTS_PER_MINUTE", "1000000000"),
+        ("TENANTRY_LIMITS__POSTS_PER_MINUTE", "1000000000"),
     ];
-    let environment =
-        given.iter().chain(more).map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let limited = more.iter().any(|(name, _)| name.starts_with(LIMITS));
+    let given = given.iter().filter(|(name, _)| !(limited && name.starts_with(LIMITS)));
+    let environment = given.chain(more).map(|(name, value)| (OsString::from(name), OsString::from(value)));
     Config::from_sources(&flags, environment).expect("the settings are good")
 }

@@ -3,23 +3,21 @@
 use std::future::Future;
 use std::str::FromStr;
 
-use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
-use tenantry::clock::Clock;
 use tenantry::model::ids::EventId;
 use tenantry::store::{Db, migrate};
-use tokio::sync::OnceCell;
+use url::Url;
 
-/// After what time a schema that a failed test left behind is dropped, in seconds.
-const LEFT_BEHIND: i64 = 3600;
+use super::template;
 
 /// A migrated, empty database.
 pub struct Fresh {
     pub db: Db,
     /// By which another program would open it.
     pub url: String,
-    schema: Option<String>,
+    /// Of PostgreSQL, the database's name.
+    name: Option<String>,
 }
 
 pub async fn fresh_sqlite() -> Db {
@@ -36,42 +34,38 @@ pub fn owner_url() -> String {
     std::env::var("TEST_POSTGRES_OWNER").unwrap_or_else(|_| default.into())
 }
 
+/// The URL of the same database for the role that owns it.
+pub fn owner_of(url: &str) -> String {
+    let (mut owner, url) = (Url::parse(&owner_url()).unwrap(), Url::parse(url).unwrap());
+    owner.set_path(url.path());
+    owner.set_query(url.query());
+    owner.into()
+}
+
 /// The role that serves.
 pub fn app_url() -> String {
     let default = "postgres://tenantry_app:tenantry@127.0.0.1:5432/tenantry_test";
     std::env::var("TEST_POSTGRES_APP").unwrap_or_else(|_| default.into())
 }
 
-async fn owner() -> PgConnection {
-    let options = PgConnectOptions::from_str(&owner_url()).expect("TEST_POSTGRES_OWNER is a URL");
-    options.connect().await.expect("PostgreSQL answers; scripts/services starts it")
-}
-
 impl Fresh {
+    /// The same database for another program, which does not remove it.
+    pub fn again(&self) -> Self {
+        Self { db: self.db.clone(), url: self.url.clone(), name: None }
+    }
+
     pub async fn sqlite() -> Self {
         let file = format!("{}/{}.db", env!("CARGO_TARGET_TMPDIR"), EventId::new().bare());
         let url = format!("sqlite://{file}?mode=rwc");
         let db = Db::connect(&url, 8).await.unwrap();
         migrate::sqlite(&db).await.unwrap();
-        Self { db, url, schema: None }
+        Self { db, url, name: None }
     }
 
     pub async fn postgres() -> Self {
-        static SWEPT: OnceCell<()> = OnceCell::const_new();
-        SWEPT.get_or_init(sweep).await;
-        let schema = format!("t{}_{}", Clock::system().now().as_seconds(), EventId::new().bare());
-        let mut owner = owner().await;
-        run(&mut owner, format!("CREATE SCHEMA {schema}")).await.unwrap();
-        owner.close().await.unwrap();
-        let within = |url: String| {
-            let joint = if url.contains('?') { '&' } else { '?' };
-            format!("{url}{joint}options=-csearch_path%3D{schema}")
-        };
-        let url = within(app_url());
-        let options = PgConnectOptions::from_str(&url).expect("TEST_POSTGRES_APP is a URL");
-        migrate::postgres_as_owner(&within(owner_url()), options.get_username()).await.unwrap();
+        let (name, url) = template::copy().await;
         let db = Db::connect(&url, 8).await.unwrap();
-        Self { db, url, schema: Some(schema) }
+        Self { db, url, name: Some(name) }
     }
 
     /// Runs the test and then removes the database; one that a failed test used stays to be looked at.
@@ -82,11 +76,10 @@ impl Fresh {
 
     /// Does what nobody should: statements on the tables themselves, past the program, as the owner of the database.
     pub async fn tamper(&self, statements: &str) {
-        match &self.schema {
-            Some(schema) => {
-                let mut owner = owner().await;
-                let all = format!("SET search_path = {schema}; SET app.subtree = '/'; {statements}");
-                run(&mut owner, all).await.unwrap();
+        match &self.name {
+            Some(_) => {
+                let mut owner = PgConnection::connect(&owner_of(&self.url)).await.unwrap();
+                run(&mut owner, format!("SET app.subtree = '/'; {statements}")).await.unwrap();
                 owner.close().await.unwrap();
             }
             None => {
@@ -99,12 +92,8 @@ impl Fresh {
 
     pub async fn remove(self) {
         let _ = tokio::time::timeout(std::time::Duration::from_secs(2), self.db.close()).await;
-        match self.schema {
-            Some(schema) => {
-                let mut owner = owner().await;
-                // What cannot be dropped now is swept away by a later run.
-                let _ = drop_schema(&mut owner, &schema).await;
-            }
+        match self.name {
+            Some(name) => template::remove(&name).await,
             None => {
                 let file = self.url.trim_start_matches("sqlite://").trim_end_matches("?mode=rwc");
                 for end in ["", "-wal", "-shm"] {
@@ -115,33 +104,6 @@ impl Fresh {
     }
 }
 
-async fn run(owner: &mut PgConnection, statement: String) -> sqlx::Result<()> {
+pub async fn run(owner: &mut PgConnection, statement: String) -> sqlx::Result<()> {
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(owner).await.map(drop)
-}
-
-async fn drop_schema(owner: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
-    run(
-        owner,
-        format!(
-            "SET client_min_messages = error; SET lock_timeout = '3s'; DROP SCHEMA IF EXISTS {schema} CASCADE"
-        ),
-    )
-    .await
-}
-
-/// Drops what tests that failed long ago left behind.
-async fn sweep() {
-    let mut owner = owner().await;
-    let names: Vec<(String,)> =
-        sqlx::query_as("SELECT nspname::text FROM pg_namespace WHERE nspname ~ '^t[0-9]+_[0-9a-z]{26}$'")
-            .fetch_all(&mut owner)
-            .await
-            .unwrap();
-    let now = Clock::system().now().as_seconds();
-    for (name,) in names {
-        let made = name[1..].split('_').next().and_then(|made| made.parse::<i64>().ok());
-        if made.is_some_and(|made| now - made > LEFT_BEHIND) {
-            let _ = drop_schema(&mut owner, &name).await;
-        }
-    }
 }

@@ -4,9 +4,11 @@
 #![allow(dead_code, unused_macros, unused_imports, reason = "no test uses all of it")]
 
 pub mod api;
+pub mod calls;
 pub mod database;
 pub mod engines;
 pub mod recording;
+pub mod template;
 pub mod world;
 
 pub use database::Fresh;

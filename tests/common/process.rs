@@ -2,7 +2,9 @@
 
 #![allow(dead_code, reason = "no test uses all of it")]
 
+use std::collections::hash_map::RandomState;
 use std::fs::{self, File, OpenOptions};
+use std::hash::BuildHasher;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -15,18 +17,41 @@ use tenantry::model::ids::RequestId;
 /// How long the program may take to start or to end before the test has failed.
 const LONGEST: Duration = Duration::from_secs(40);
 
+/// How often something is done: seldom, or often where `TEST_LONG` is 1; any other number is that often.
+pub fn times(seldom: u64, often: u64) -> u64 {
+    match std::env::var("TEST_LONG").as_deref() {
+        Ok("1") => often,
+        Ok(number) => number.parse().expect("TEST_LONG is a number"),
+        Err(_) => seldom,
+    }
+}
+
+/// A client of servers on loopback without TLS: to read the system's certificates takes a debug build longer than most
+/// requests.
+pub fn in_clear() -> Client {
+    Client::builder().no_proxy().tls_certs_only([]).timeout(Duration::from_secs(20)).build().unwrap()
+}
+
 /// A folder, a database and two ports that belong to one program.
 pub struct Installation {
     pub folder: PathBuf,
     pub listen: SocketAddr,
     pub admin: SocketAddr,
     settings: Vec<(String, String)>,
+    /// What the program is started by, if by anything.
+    under: Vec<String>,
 }
 
-/// Ports that nobody listens on now.
+/// Ports that nobody listens on now, and below those that systems give to connections going out: a server that
+/// is started again must find its own free.
 fn free_ports() -> (SocketAddr, SocketAddr) {
-    let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
-    let (one, two) = (bind(), bind());
+    let free = || loop {
+        let port = 12_000 + (RandomState::new().hash_one(()) % 20_000) as u16;
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+            return listener;
+        }
+    };
+    let (one, two) = (free(), free());
     (one.local_addr().unwrap(), two.local_addr().unwrap())
 }
 
@@ -36,10 +61,12 @@ impl Installation {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(RequestId::new().bare());
         fs::create_dir_all(&folder).unwrap();
         let (listen, admin) = free_ports();
-        let installation = Self { folder, listen, admin, settings: Vec::new() };
+        let installation = Self { folder, listen, admin, settings: Vec::new(), under: Vec::new() };
         installation
             .with("WORKER__LEASE_SECONDS", "5")
             .with("SERVER__DRAIN_DELAY_SECONDS", "0")
+            // All tests share one machine, which now and then has more to do than it can.
+            .with("SERVER__LONGEST_WAIT_MILLISECONDS", "60000")
             // Each takes a moment to open, again after each start.
             .with("DATABASE__MAX_CONNECTIONS", "6")
     }
@@ -52,7 +79,8 @@ impl Installation {
     /// Another program with the same folder and settings, on ports of its own.
     pub fn beside(&self) -> Self {
         let (listen, admin) = free_ports();
-        Self { folder: self.folder.clone(), listen, admin, settings: self.settings.clone() }
+        let (settings, under) = (self.settings.clone(), self.under.clone());
+        Self { folder: self.folder.clone(), listen, admin, settings, under }
     }
 
     /// With a setting, named as in the environment.
@@ -61,8 +89,16 @@ impl Installation {
         self
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tenantry"));
+    /// With its processes started by a command that runs another, such as `strace`.
+    pub fn under(mut self, words: &[&str]) -> Self {
+        self.under = words.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut words = self.under.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_tenantry")]);
+        let mut command = Command::new(words.next().expect("there is the program at least"));
+        command.args(words);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TENANTRY_")) {
             command.env_remove(name);
         }
@@ -96,7 +132,7 @@ impl Installation {
 
     pub async fn serve_with(&self, arguments: &[&str]) -> Process {
         let mut process = self.start(arguments);
-        let (http, begun) = (Client::new(), Instant::now());
+        let (http, begun) = (in_clear(), Instant::now());
         let address = format!("http://{}/readyz", self.admin);
         loop {
             if http.get(&address).send().await.is_ok_and(|answer| answer.status() == 200) {
@@ -110,7 +146,7 @@ impl Installation {
         }
     }
 
-    fn log(&self) -> PathBuf {
+    pub fn log(&self) -> PathBuf {
         self.folder.join(format!("{}.log", self.listen.port()))
     }
 
@@ -144,9 +180,17 @@ impl Process {
         self.child.wait().unwrap();
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks it to end (SIGTERM).
     pub fn terminate(&self) {
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        self.send("-TERM");
+    }
+
+    pub fn send(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 
@@ -180,7 +224,7 @@ pub struct Outsider {
 
 impl Outsider {
     pub fn new(address: SocketAddr, key: &str) -> Self {
-        let http = Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
+        let http = in_clear();
         Self { http, address, key: key.to_owned() }
     }
 

@@ -77,6 +77,7 @@ impl Recording {
             name: "recording",
             title: "Keeps everything in memory.",
             service_types: ServiceType::ALL,
+            simulated: true,
             settings: &[],
             credentials: None,
             quota: QuotaEnforcement::Counted,

@@ -16,14 +16,14 @@ use tenantry::domain::services::resources::{self, NewResource};
 use tenantry::domain::{Result, Work};
 use tenantry::model::accounts::accounts::{Account, AccountType, Environment};
 use tenantry::model::catalog::plans::{Plan, PlanQuota, PlanService, PlanStatus, PlanTerms};
-use tenantry::model::catalog::servers::{Placement, Server, VirtualServer};
+use tenantry::model::catalog::servers::{Placement, SealedSecret, Server, VirtualServer};
 use tenantry::model::catalog::service_types::ServiceType;
 use tenantry::model::commerce::orders::Order;
 use tenantry::model::connector::{Connector, Descriptor};
 use tenantry::model::ids::{KeyId, OperationId, OrderId, RequestId, ResourceId, ServerId, ServiceId};
 use tenantry::model::quotas::{Mode, Quota, QuotaKey};
 use tenantry::model::scopes::Scope;
-use tenantry::model::services::holds::{Effect, ReasonClass};
+use tenantry::model::services::holds::{Effect, HoldScope, ReasonClass};
 use tenantry::model::services::operations::Operation;
 use tenantry::model::services::resources::Resource;
 use tenantry::model::services::services::Service;
@@ -54,6 +54,8 @@ pub fn actor(account: &Account, clock: &Clock) -> Actor {
         principal_path: account.path.clone(),
         subject_id: account.id,
         subject_path: account.path.clone(),
+        reach: Subtree::of(&account.path),
+        actors: Arc::new([]),
         key_id: KeyId::new(),
         scopes: Scope::ALL.into(),
         hold_classes: ReasonClass::ALL.into(),
@@ -80,6 +82,7 @@ pub fn opening(account_type: AccountType, name: &str) -> Opening {
     Opening {
         parent_id: None,
         account_type,
+        environment: None,
         name: name.into(),
         contact_email: None,
         country: None,
@@ -138,7 +141,10 @@ impl World {
             name: "Server".into(),
             connector: descriptor.name.into(),
             settings: Map::new(),
-            credentials: Some(sealer.seal(&context, CREDENTIALS.as_bytes())),
+            credentials: Some(SealedSecret {
+                sealed: sealer.seal(&context, CREDENTIALS.as_bytes()),
+                fingerprint: "sha256:00000000".into(),
+            }),
         };
         let server =
             act(db, &of, async |work| servers::register(work, &of, registration, Some(&descriptor)).await)
@@ -201,6 +207,7 @@ impl World {
     pub async fn suspend(&self, by: &Account, on: holds::On) -> holds::Outcome {
         let of = self.actor(by);
         let placing = holds::Placing {
+            scope: HoldScope::All,
             effect: Effect::Suspend,
             reason_code: "payment".into(),
             reason: None,

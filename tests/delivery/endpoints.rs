@@ -1,8 +1,9 @@
 use std::time::Duration;
 
 use tenantry::domain::events::webhooks::{Change, change};
+use tenantry::model::Precondition;
 use tenantry::model::events::events::EventType;
-use tenantry::model::events::webhooks::{EndpointStatus, WebhookEndpoint};
+use tenantry::model::events::webhooks::{EndpointSwitch, WebhookEndpoint};
 
 use tokio::sync::watch;
 
@@ -10,10 +11,10 @@ use crate::on_both_engines;
 use crate::receiver::{Answer, Receiver, status, text};
 use crate::world::{World, until_true};
 
-async fn switch(world: &World, endpoint: &WebhookEndpoint, status: EndpointStatus) {
+async fn switch(world: &World, endpoint: &WebhookEndpoint, status: EndpointSwitch) {
     let mut work = world.work().await;
-    let wanted = Change { status: Some(status), ..Change::default() };
-    change(&mut work, endpoint.id, wanted, None).await.unwrap();
+    let wanted = Change { switch: Some(status), ..Change::default() };
+    change(&mut work, endpoint.id, wanted, &Precondition::NONE).await.unwrap();
     work.finish().await.unwrap();
 }
 
@@ -23,6 +24,7 @@ async fn disablings(world: &World) -> usize {
 }
 
 on_both_engines! {
+    /// WH-6
     async fn an_endpoint_that_is_gone_is_disabled_at_once_and_the_others_hear_of_it_once(world: &World) {
         let receiver = Receiver::start(|request, _| status(if request.path == "/gone" { 410 } else { 200 })).await;
         let (gone, _) = world.endpoint(&world.tenant, receiver.url("/gone")).await;
@@ -40,13 +42,14 @@ on_both_engines! {
             rows.len() == 6 && rows.iter().all(|row| row.status.as_str() == "failed")
         }).await;
         running.stop().await;
-        assert_eq!(world.endpoint_now(&gone).await.status, EndpointStatus::Disabled);
+        assert_eq!(world.endpoint_now(&gone).await.switch, EndpointSwitch::Disabled);
         assert_eq!(disablings(world).await, 1);
         assert_eq!(to("/all")[0].json()["data"]["object"]["id"], gone.id.to_string());
         assert!(to("/gone").len() <= 4, "what was not under way is not sent any more");
         assert!(world.deliveries(&gone).await.iter().all(|row| row.attempts.len() == 1));
     }
 
+    /// WH-6
     async fn an_endpoint_with_five_days_of_failures_is_disabled(world: &World) {
         let receiver = Receiver::start(|_, _| status(500)).await;
         let (endpoint, _) = world.endpoint(&world.tenant, receiver.url("/")).await;
@@ -56,12 +59,12 @@ on_both_engines! {
         world.clock.advance(Duration::from_secs(5 * 86_400 - 1));
         world.make_due().await;
         assert_eq!(world.tried(&endpoint, 2).await.status.as_str(), "pending");
-        assert_eq!(world.endpoint_now(&endpoint).await.status, EndpointStatus::Enabled);
+        assert_eq!(world.endpoint_now(&endpoint).await.switch, EndpointSwitch::Enabled);
         world.clock.advance(Duration::from_secs(1));
         world.make_due().await;
         assert_eq!(world.tried(&endpoint, 3).await.status.as_str(), "failed");
         running.stop().await;
-        assert_eq!(world.endpoint_now(&endpoint).await.status, EndpointStatus::Disabled);
+        assert_eq!(world.endpoint_now(&endpoint).await.switch, EndpointSwitch::Disabled);
         assert_eq!(disablings(world).await, 1);
     }
 
@@ -79,24 +82,25 @@ on_both_engines! {
         until_true(async || receiver.count() == 3).await;
         running.stop().await;
         let now = world.endpoint_now(&endpoint).await;
-        assert_eq!((now.status, now.failing_since), (EndpointStatus::Enabled, Some(world.clock.now())));
+        assert_eq!((now.switch, now.failing_since), (EndpointSwitch::Enabled, Some(world.clock.now())));
     }
 
+    /// WH-4
     async fn what_waits_for_a_disabled_endpoint_is_visible_as_failed_and_can_be_sent_again(world: &World) {
         let receiver = Receiver::start(|_, before| status(if before == 0 { 500 } else { 200 })).await;
         let (endpoint, _) = world.endpoint(&world.tenant, receiver.url("/")).await;
         world.happen(&world.tenant, 1).await;
         let running = world.deliver(&[&receiver]);
         world.tried(&endpoint, 1).await;
-        switch(world, &endpoint, EndpointStatus::Disabled).await;
+        switch(world, &endpoint, EndpointSwitch::Disabled).await;
         world.make_due().await;
         let row = world.tried(&endpoint, 2).await;
         assert_eq!((row.status.as_str(), row.due_at), ("failed", None));
         assert_eq!(row.attempts[1].error.as_deref(), Some("endpoint_disabled"));
         assert_eq!(receiver.count(), 1);
-        switch(world, &endpoint, EndpointStatus::Enabled).await;
+        switch(world, &endpoint, EndpointSwitch::Enabled).await;
         let mut work = world.work().await;
-        tenantry::domain::events::webhooks::resend(&mut work, row.id).await.unwrap();
+        tenantry::domain::events::deliveries::resend(&mut work, row.id).await.unwrap();
         work.finish().await.unwrap();
         assert_eq!(world.tried(&endpoint, 3).await.status.as_str(), "delivered");
         running.stop().await;
@@ -109,10 +113,10 @@ on_both_engines! {
         world.happen(&world.tenant, 1).await;
         let running = world.deliver(&[&receiver]);
         until_true(async || receiver.count() == 1).await;
-        switch(world, &endpoint, EndpointStatus::Disabled).await;
+        switch(world, &endpoint, EndpointSwitch::Disabled).await;
         go.send(true).unwrap();
         world.tried(&endpoint, 1).await;
         running.stop().await;
-        assert_eq!(world.endpoint_now(&endpoint).await.status, EndpointStatus::Disabled);
+        assert_eq!(world.endpoint_now(&endpoint).await.switch, EndpointSwitch::Disabled);
     }
 }

@@ -4,32 +4,34 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tenantry::access::kek::Kek;
-use tenantry::access::seal::{Context, Sealer};
+use tenantry::access::seal::Sealer;
 use tenantry::clock::Clock;
-use tenantry::delivery::guard::{Client, Guard};
+use tenantry::delivery::client::Client;
+use tenantry::delivery::guard::Guard;
+use tenantry::delivery::secrets::Place;
 use tenantry::delivery::sign::Secret;
 use tenantry::delivery::{Delivery, Parts};
 use tenantry::domain::accounts::accounts::{Opening, create, create_root};
 use tenantry::domain::events::webhooks::{Registration, register};
 use tenantry::domain::{Object, Work};
 use tenantry::model::accounts::accounts::{Account, AccountType, Environment};
+use tenantry::model::events::deliveries::Delivery as Row;
 use tenantry::model::events::events::{Cause, Event, EventType};
-use tenantry::model::events::webhooks::{Delivery as Row, WebhookEndpoint};
+use tenantry::model::events::webhooks::{Payload, WebhookEndpoint};
 use tenantry::model::ids::{KeyId, RequestId, WebhookEndpointId};
 use tenantry::model::{Actor, Subtree, Time};
 use tenantry::store::Db;
-use tenantry::store::events::{events, webhooks};
+use tenantry::store::events::{deliveries, events, webhooks};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::database::{Database, Engine};
+use crate::database::Fresh;
 use crate::receiver::Receiver;
 
 pub struct World {
-    pub database: Database,
+    pub database: Fresh,
     pub clock: Clock,
     pub sealer: Arc<Sealer>,
     pub root: Account,
@@ -44,6 +46,8 @@ pub fn actor(account: &Account, now: Time) -> Actor {
         principal_path: account.path.clone(),
         subject_id: account.id,
         subject_path: account.path.clone(),
+        reach: Subtree::of(&account.path),
+        actors: Arc::new([]),
         key_id: KeyId::new(),
         scopes: Arc::new([]),
         hold_classes: Arc::new([]),
@@ -60,6 +64,7 @@ fn opening(account_type: AccountType, name: &str) -> Opening {
     Opening {
         parent_id: None,
         account_type,
+        environment: None,
         name: name.into(),
         contact_email: None,
         country: None,
@@ -93,8 +98,7 @@ impl Running {
 }
 
 impl World {
-    pub async fn new(engine: Engine) -> Self {
-        let database = Database::new(engine).await;
+    pub async fn new(database: Fresh) -> Self {
         let clock = Clock::fixed("2026-11-21T09:00:00Z".parse().unwrap());
         let mut work = work(&database.db, clock.now()).await;
         let root = create_root(&mut work, "Operator", Environment::Live).await.unwrap();
@@ -133,20 +137,38 @@ impl World {
         url: String,
         event_types: Vec<EventType>,
     ) -> (WebhookEndpoint, Secret) {
+        let (new, secret) = self.registration(account, url, event_types);
+        (self.register(account, new).await, secret)
+    }
+
+    /// An endpoint as it is asked for, to be changed before it is registered.
+    pub fn registration(
+        &self,
+        account: &Account,
+        url: String,
+        event_types: Vec<EventType>,
+    ) -> (Registration, Secret) {
         let (id, secret) = (WebhookEndpointId::new(), Secret::generate());
-        let (account_id, record_id) = (account.id.to_string(), id.to_string());
-        let context = Context {
-            table: "webhook_endpoints",
-            column: "secret",
-            account_id: &account_id,
-            record_id: &record_id,
+        let new = Registration {
+            id,
+            url,
+            description: None,
+            event_types,
+            payload: Payload::Full,
+            headers: BTreeMap::new(),
+            secret_headers: None,
+            secret: Place::of(account.id, id).secret(&self.sealer, &secret.text()),
+            signing: None,
+            challenge: None,
         };
-        let sealed = self.sealer.seal(&context, secret.text().expose_secret().as_bytes());
-        let new = Registration { id, url, description: None, event_types, secret: sealed };
+        (new, secret)
+    }
+
+    pub async fn register(&self, account: &Account, new: Registration) -> WebhookEndpoint {
         let mut work = self.work().await;
         let endpoint = register(&mut work, &actor(account, self.clock.now()), new).await.unwrap();
         work.finish().await.unwrap();
-        (endpoint, secret)
+        endpoint
     }
 
     /// Has so many events happen to the account, ten in a transaction.
@@ -161,7 +183,11 @@ impl World {
     }
 
     pub fn parts(&self, db: Db, allowed: &[&Receiver]) -> Parts {
-        let allow = allowed.iter().map(|receiver| format!("127.0.0.1:{}", receiver.port));
+        self.parts_to(db, allowed.iter().map(|receiver| receiver.port))
+    }
+
+    fn parts_to(&self, db: Db, ports: impl Iterator<Item = u16>) -> Parts {
+        let allow = ports.map(|port| format!("127.0.0.1:{port}"));
         Parts {
             db,
             clock: self.clock.clone(),
@@ -176,10 +202,15 @@ impl World {
         Running::start(Delivery::new(self.parts(self.db().clone(), allowed)))
     }
 
+    /// The same to servers that are no [`Receiver`].
+    pub fn deliver_to(&self, ports: &[u16]) -> Running {
+        Running::start(Delivery::new(self.parts_to(self.db().clone(), ports.iter().copied())))
+    }
+
     /// The endpoint's deliveries, the newest first.
     pub async fn deliveries(&self, endpoint: &WebhookEndpoint) -> Vec<Row> {
         let mut conn = self.db().read(Subtree::everything()).await.unwrap();
-        webhooks::deliveries(&mut conn, endpoint.id, None, 1_000).await.unwrap()
+        deliveries::page(&mut conn, endpoint.id, None, 1_000).await.unwrap()
     }
 
     /// The endpoint's only delivery, once it has had so many attempts.

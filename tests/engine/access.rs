@@ -122,6 +122,7 @@ on_both_engines! {
         let world = World { clock: Clock::fixed(world.clock.now()), ..world };
         let of = world.actor(&world.reseller);
         let placing = holds::Placing {
+            scope: tenantry::model::services::holds::HoldScope::All,
             effect: Effect::Degrade,
             reason_code: "payment.promise".into(),
             reason: None,

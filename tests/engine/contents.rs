@@ -34,7 +34,7 @@ on_both_engines! {
                 password_hash: Some("{BLF-CRYPT}other".into()),
                 ..resources::Change::default()
             };
-            let asked = act(&db, &of, async |work| resources::change(work, &of, resource.id, change, None).await);
+            let asked = act(&db, &of, async |work| resources::change(work, &of, resource.id, change, &Precondition::NONE).await);
             let id = asked.await.unwrap().operation_id.unwrap();
             assert_eq!(quota(&world, &order, QuotaKey::MailStorageMb).await, (before, reserved));
             let operation = world.ended(id).await;
@@ -47,7 +47,7 @@ on_both_engines! {
         }
         assert_eq!(world.events().await.iter().filter(|event| *event == "resource.updated").count(), 2);
 
-        let asked = act(&db, &of, async |work| resources::delete(work, &of, resource.id, None).await);
+        let asked = act(&db, &of, async |work| resources::delete(work, &of, resource.id, &Precondition::NONE).await);
         let id = asked.await.unwrap().operation_id.unwrap();
         assert_eq!(world.ended(id).await.status, OperationStatus::Succeeded);
         assert_eq!(world.resource(resource.id).await.lifecycle, ResourceLifecycle::Deleted);
@@ -69,13 +69,13 @@ on_both_engines! {
         let of = world.actor(&world.tenant);
         let before = world.resource(resource.id).await;
         let change = resources::Change { quota_mb: Some(900), ..resources::Change::default() };
-        let asked = act(&db, &of, async |work| resources::change(work, &of, resource.id, change, None).await);
+        let asked = act(&db, &of, async |work| resources::change(work, &of, resource.id, change, &Precondition::NONE).await);
         let operation = world.ended(asked.await.unwrap().operation_id.unwrap()).await;
         assert_eq!((operation.status, operation.retryable), (OperationStatus::Failed, false));
         assert_eq!(world.resource(resource.id).await.spec, before.spec);
         assert_eq!(quota(&world, &order, QuotaKey::MailStorageMb).await, (100, 0));
 
-        let asked = act(&db, &of, async |work| resources::delete(work, &of, resource.id, None).await);
+        let asked = act(&db, &of, async |work| resources::delete(work, &of, resource.id, &Precondition::NONE).await);
         let id = asked.await.unwrap().operation_id.unwrap();
         let operation = world.ended(id).await;
         assert_eq!((operation.status, operation.retryable), (OperationStatus::Failed, true));

@@ -5,6 +5,7 @@ mod common;
 
 mod access;
 mod contents;
+mod housekeeping;
 mod provisioning;
 mod workers;
 
@@ -30,7 +31,7 @@ use tenantry::model::services::operations::{OperationStatus, Outcome, StepStatus
 use tenantry::model::services::resources::ResourceLifecycle;
 use tenantry::model::services::services::{Lifecycle, Service};
 use tenantry::model::services::{Access, Effect};
-use tenantry::model::{Json, Subtree, Time};
+use tenantry::model::{Json, Precondition, Subtree, Time};
 use tenantry::store::{self, Db};
 
 const HOUR: Duration = Duration::from_secs(3600);

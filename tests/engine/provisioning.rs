@@ -132,7 +132,7 @@ on_both_engines! {
 
         recording.heal();
         let of = world.actor(&world.tenant);
-        let again = act(&db, &of, async |work| orders::retry(work, order.id).await).await.unwrap();
+        let again = act(&db, &of, async |work| orders::retry(work, order.id, &Precondition::NONE).await).await.unwrap();
         assert_eq!(again.status, OrderStatus::Queued);
         engine.engine.wake();
         assert_eq!(world.ended(id).await.status, OperationStatus::Succeeded);
@@ -152,7 +152,7 @@ on_both_engines! {
         recording.heal();
         world.order(&world.tenant, vec![domain("acme.example")]).await;
         let of = world.actor(&world.tenant);
-        let refused = act(&db, &of, async |work| orders::retry(work, order.id).await).await.unwrap_err();
+        let refused = act(&db, &of, async |work| orders::retry(work, order.id, &Precondition::NONE).await).await.unwrap_err();
         assert!(matches!(refused, tenantry::domain::Error::NameTaken { .. }), "{refused:?}");
         nothing_reserved(&world, &order).await;
         engine.stop().await;

@@ -105,6 +105,7 @@ on_both_engines! {
         engine.stop().await;
     }
 
+    /// SHUT-1
     async fn an_engine_that_shuts_down_hands_back_what_it_has(db: Db) {
         let (world, recording) = begin(&db).await;
         recording.play(Method::EnsureService, 1, Trick::Hang);
@@ -113,8 +114,13 @@ on_both_engines! {
         let patient = Settings { lease: Duration::from_secs(600), ..settings() };
         let engine = Running::with(&world, &recording, patient);
         until("the call is on its way", async || recording.count(Method::EnsureService) == 1).await;
+        let held = world.operation(id).await.fence;
         engine.stop().await;
-        assert_eq!(world.operation(id).await.status, OperationStatus::Queued);
+        let back = world.operation(id).await;
+        assert_eq!((back.status, back.fence), (OperationStatus::Queued, held + 1));
+        let due = tenantry::sql!("SELECT COUNT(*) FROM operations WHERE due_at <= " now);
+        let (due,): (i64,) = world.db.read(Subtree::everything()).await.unwrap().query(due).one().await.unwrap();
+        assert_eq!(due, 1, "it waits, although nobody has it");
         let other = Running::start(&world, &recording);
         assert_eq!(world.ended(id).await.status, OperationStatus::Succeeded);
         other.stop().await;

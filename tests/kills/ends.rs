@@ -5,6 +5,7 @@ use reqwest::Method;
 use super::hosting::Hosting;
 use super::*;
 
+/// JOB-14
 #[tokio::test]
 async fn a_second_server_on_a_folder_is_told_who_has_it() {
     let one = Installation::new();
@@ -21,6 +22,7 @@ async fn a_second_server_on_a_folder_is_told_who_has_it() {
     one.remove();
 }
 
+/// SHUT-1
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_asked_to_end_answers_what_was_asked_before_and_nobody_after() {
     let installation = Installation::new();

@@ -5,6 +5,7 @@ mod common;
 #[path = "../common/process.rs"]
 mod process;
 
+mod checkpoints;
 mod ends;
 mod hosting;
 mod orders;
@@ -13,5 +14,5 @@ mod replicas;
 use std::time::{Duration, Instant};
 
 use common::Fresh;
-use process::{Installation, Outsider};
+use process::{Installation, Outsider, times};
 use serde_json::{Value, json};

@@ -1,7 +1,5 @@
 //! Two servers on one PostgreSQL.
 
-use reqwest::Client;
-
 use super::hosting::{self, Hosting};
 use super::*;
 
@@ -10,7 +8,7 @@ const ORDERS: usize = 60;
 /// How many orders a server has brought to their end, by its own metrics.
 async fn finished(installation: &Installation) -> u64 {
     let url = format!("http://{}/metrics", installation.admin);
-    let text = Client::new().get(url).send().await.unwrap().text().await.unwrap();
+    let text = process::in_clear().get(url).send().await.unwrap().text().await.unwrap();
     text.lines()
         .filter(|line| line.starts_with("operations_total{"))
         .filter(|line| line.contains("status=\"succeeded\""))
@@ -18,6 +16,7 @@ async fn finished(installation: &Installation) -> u64 {
         .sum()
 }
 
+/// DEG (one replica killed), SHUT-5, JOB-13, IDEM-9
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_servers_share_the_work_and_one_that_is_killed_leaves_no_order_behind() {
     let fresh = Fresh::postgres().await;

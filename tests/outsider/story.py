@@ -84,7 +84,7 @@ class Story:
 
     def operator_registers_servers(self):
         mail = expect_status(self.operator.post("/v1/servers", self.backends.server()), 201)
-        expect(mail["has_credentials"] and DOVEADM_KEY not in mail.text, f"the credentials come back: {mail.text}")
+        expect(mail["credentials"]["set"] and DOVEADM_KEY not in mail.text, f"the credentials come back: {mail.text}")
         dns = {"name": "dns1", "connector": "files",
                "settings": {"root": str(self.files), "ns": ["ns1.hosting.test", "ns2.hosting.test"]}}
         dns = expect_status(self.operator.post("/v1/servers", dns), 201)

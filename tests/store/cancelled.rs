@@ -100,6 +100,7 @@ async fn writes_cut_off_at_any_moment_take_effect_whole_or_not_at_all() {
     fresh.remove().await;
 }
 
+/// DEG-2
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_the_server_has_ended_all_connections_one_request_at_most_fails() {
     let fresh = Fresh::postgres().await;

@@ -1,14 +1,18 @@
 //! Every list that is read page by page gives the same rows in the same order on both engines: behind
 //! PostgreSQL's declaration as without it.
 
+use std::collections::BTreeMap;
+
 use tenantry::domain::services::holds::On;
 use tenantry::model::accounts::accounts::{Account, AccountType};
+use tenantry::model::accounts::clients::AuthMethod;
 use tenantry::model::accounts::keys::{Key, KeyStatus};
 use tenantry::model::catalog::plans::Plan;
 use tenantry::model::catalog::servers::{Server, VirtualServer};
 use tenantry::model::commerce::orders::Order;
 use tenantry::model::commerce::subscriptions::Subscription;
-use tenantry::model::events::webhooks::{Delivery, EndpointStatus, WebhookEndpoint};
+use tenantry::model::events::deliveries::{Delivery, DeliveryStatus};
+use tenantry::model::events::webhooks::{EndpointSwitch, Payload, WebhookEndpoint};
 use tenantry::model::ids::{DeliveryId, KeyId, PlanId, ServerId, VirtualServerId, WebhookEndpointId};
 use tenantry::model::services::holds::Hold;
 use tenantry::model::services::operations::Operation;
@@ -18,7 +22,7 @@ use tenantry::model::{Json, Path};
 use tenantry::store::accounts::{accounts, keys};
 use tenantry::store::catalog::{plans, servers};
 use tenantry::store::commerce::{orders, subscriptions};
-use tenantry::store::events::{events, webhooks};
+use tenantry::store::events::{deliveries, events, webhooks};
 use tenantry::store::services::{holds, operations, resources, services};
 
 use super::common::world::{domain, mailbox};
@@ -101,18 +105,21 @@ async fn filled(db: &Db) -> World {
         assert!(plans::insert(&mut tx, &plan).await.unwrap());
     }
     let told = events::after(&mut tx, 0, "", 10_000).await.unwrap();
-    let deliveries: Vec<_> = told
+    let queued: Vec<_> = told
         .iter()
-        .map(|event| webhooks::NewDelivery {
+        .map(|event| deliveries::NewDelivery {
             id: DeliveryId::new(),
             account_id: endpoints[0].account_id,
             path: endpoints[0].path.clone(),
             endpoint_id: endpoints[0].id,
             event_id: event.id,
             event_type: event.event_type,
+            thin: false,
+            status: DeliveryStatus::Pending,
+            attempts: Vec::new(),
         })
         .collect();
-    webhooks::queue(&mut tx, &deliveries, world.clock.now()).await.unwrap();
+    deliveries::queue(&mut tx, &queued, world.clock.now()).await.unwrap();
     tx.commit().await.unwrap();
     world
 }
@@ -128,8 +135,11 @@ fn key(account: &Account, n: usize) -> Key {
         former_hash: None,
         former_until: None,
         scopes: Json(Vec::new()),
+        auth_method: AuthMethod::ClientSecretBasic,
+        jwks: Json(Vec::new()),
         hold_classes: Json(Vec::new()),
         allowed_addresses: Json(Vec::new()),
+        roots: Json(Vec::new()),
         status: KeyStatus::Active,
         created_by: "test".into(),
         created_at: account.created_at,
@@ -138,6 +148,7 @@ fn key(account: &Account, n: usize) -> Key {
         revoked_at: None,
         last_used_at: None,
         last_used_ip: None,
+        rate_class: "standard".into(),
         version: 1,
     }
 }
@@ -150,8 +161,17 @@ fn endpoint(account: &Account) -> WebhookEndpoint {
         url: "https://hooks.example/".into(),
         description: None,
         event_types: Json(Vec::new()),
+        payload: Payload::Full,
+        headers: Json(BTreeMap::new()),
+        secret_headers: None,
+        secret_header_names: Json(Vec::new()),
         secret: "sealed".into(),
-        status: EndpointStatus::Enabled,
+        signing_key: None,
+        public_key: None,
+        old_secrets_until: None,
+        switch: EndpointSwitch::Enabled,
+        verify: false,
+        challenge: None,
         failing_since: None,
         version: 1,
         created_at: account.created_at,
@@ -204,17 +224,19 @@ async fn copy(from: &Db, to: &Db, world: &World) {
     }
     for endpoint in all!(from, webhooks::page) {
         webhooks::insert(tx, &endpoint).await.unwrap();
-        for delivery in webhooks::deliveries(&mut read(from).await, endpoint.id, None, 10_000).await.unwrap()
-        {
-            let queued = webhooks::NewDelivery {
+        for delivery in deliveries::page(&mut read(from).await, endpoint.id, None, 10_000).await.unwrap() {
+            let queued = deliveries::NewDelivery {
                 id: delivery.id,
                 account_id: delivery.account_id,
                 path: delivery.path,
                 endpoint_id: delivery.endpoint_id,
                 event_id: delivery.event_id,
                 event_type: delivery.event_type,
+                thin: delivery.thin,
+                status: delivery.status,
+                attempts: delivery.attempts.0,
             };
-            webhooks::queue(tx, &[queued], delivery.created_at).await.unwrap();
+            deliveries::queue(tx, &[queued], delivery.created_at).await.unwrap();
         }
     }
     unit.commit().await.unwrap();
@@ -343,7 +365,7 @@ async fn every_list_gives_the_same_rows_in_the_same_order_on_both_engines() {
             "deliveries",
             dbs,
             &operator,
-            |conn, before| webhooks::deliveries(conn, endpoint.id, before, 3),
+            |conn, before| deliveries::page(conn, endpoint.id, before, 3),
             |row: &Delivery| row.id
         );
     }

@@ -11,6 +11,8 @@ const TASKS: usize = 64;
 const FILE: &str = "TEST_CRASH_FILE";
 /// How many pairs each of its tasks writes; without end if it is not set.
 const PAIRS: &str = "TEST_CRASH_PAIRS";
+/// How many bytes each row has.
+const PAD: &str = "TEST_CRASH_PAD";
 
 /// Not a test but the process that others here kill: says `ok ID` for each pair acknowledged and `no ID` for
 /// each refused.
@@ -46,10 +48,11 @@ async fn writing_pairs() {
 }
 
 pub async fn pair(db: &Db, id: &str) -> Result<()> {
+    let pad = std::env::var(PAD).map_or(300, |pad| pad.parse().unwrap());
     let mut tx = write(db).await?;
     for half in 0..2_i64 {
         let statement = "INSERT INTO pairs (id, half, pad) VALUES ($1, $2, $3)";
-        tx.query(statement).bind(id).bind(half).bind("x".repeat(300)).execute().await?;
+        tx.query(statement).bind(id).bind(half).bind("x".repeat(pad)).execute().await?;
     }
     tx.commit().await
 }
@@ -128,12 +131,22 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
 /// refused and found.
 fn broken(inject: &str) -> (usize, usize, usize) {
     let file = file();
+    let told = broken_on(&file, inject, &[], 300);
+    fs::remove_file(format!("{file}.trace")).unwrap();
+    told
+}
+
+/// The same with further words for `strace` and rows of so many bytes.
+fn broken_on(file: &str, inject: &str, further: &[&str], pad: usize) -> (usize, usize, usize) {
     let calls = format!("trace={}", inject.split(':').next().unwrap());
     let inject = format!("inject={inject}");
-    let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &calls, "-e", &inject];
-    let status = hidden(&strace, "crash::writing_pairs", &file).env(PAIRS, "20").status();
+    let trace = format!("{file}.trace");
+    let strace = ["strace", "-f", "-qq", "-o", &trace, "-e", &calls, "-e", &inject];
+    let strace = [&strace[..], further].concat();
+    let mut command = hidden(&strace, "crash::writing_pairs", file);
+    let status = command.env(PAIRS, "20").env(PAD, pad.to_string()).status();
     assert!(status.expect("strace is installed; `make setup` does that").success());
-    let (ok, found, no) = compare(&file);
+    let (ok, found, no) = compare(file);
     println!("{inject}: {ok} acknowledged, {} refused, {found} found; {:?}", no.len(), no.first());
     assert_eq!(ok + no.len(), TASKS * 20, "everyone is answered");
     (ok, no.len(), found)
@@ -148,6 +161,20 @@ fn a_sync_that_fails_fails_everyone_in_the_transaction_and_nobody_acknowledged()
         let (ok, no, found) = broken(&format!("fsync,fdatasync:error=EIO:when={when}"));
         assert!(no > 1 && (ok..=ok + no).contains(&found));
     }
+}
+
+/// DEG (fsync error): the log is copied to the file now and then, and what fails of that concerns no commit.
+#[test]
+fn a_sync_of_the_file_itself_that_fails_is_the_last_thing_that_is_tried() {
+    let file = file();
+    // It is made here, so that the first sync of it is of what is copied from the log…
+    Db::sqlite(file.clone().into(), tenantry::store::Limits::default(), 1).unwrap();
+    // …which is more than the log holds before it is copied.
+    let (ok, no, found) = broken_on(&file, "fsync,fdatasync:error=EIO:when=1+", &["-P", &file], 24_000);
+    assert!(no > 1 && ok > 1 && (ok..=ok + no).contains(&found));
+    let trace = fs::read_to_string(format!("{file}.trace")).unwrap();
+    assert_eq!(trace.lines().filter(|line| line.contains("(INJECTED)")).count(), 1, "{trace}");
+    fs::remove_file(format!("{file}.trace")).unwrap();
 }
 
 #[test]

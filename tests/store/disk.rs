@@ -77,6 +77,7 @@ async fn there(db: &Db) -> HashSet<String> {
     rows.into_iter().map(|(id, _)| id).collect()
 }
 
+/// DEG (disk full)
 #[test]
 fn a_full_disk_refuses_writes_and_goes_on_reading_until_there_is_space_again() {
     let folder = file();

@@ -87,9 +87,7 @@ const MULTIPLIED: &[(&str, &str)] = &[
 
 /// Fills the tables as their owner, so that reading one whole is never the cheapest.
 async fn multiply(fresh: &Fresh) {
-    let within = fresh.url.split_once("options=").unwrap().1;
-    let url = format!("{}?options={within}", super::common::database::owner_url());
-    let owner = PgPool::connect(&url).await.unwrap();
+    let owner = PgPool::connect(&super::common::database::owner_of(&fresh.url)).await.unwrap();
     let mut tx = owner.begin().await.unwrap();
     sqlx::raw_sql("SELECT set_config('app.subtree', '/', true)").execute(&mut *tx).await.unwrap();
     for (table, changed) in MULTIPLIED {

@@ -1,10 +1,15 @@
 //! Bringing a database to the program's schema.
 
+use tenantry::model::accounts::accounts::Environment;
+use tenantry::model::catalog::servers::Server;
+use tenantry::model::ids::ServerId;
+use tenantry::store::catalog::servers;
 use tenantry::store::migrate::{self, Standing};
 
 use super::process::Installation;
 use super::program::{as_owner, as_owner_run, refused};
 use super::*;
+use crate::common::{Recording, World};
 
 /// How often a migration is killed.
 const KILLS: u64 = 12;
@@ -50,6 +55,7 @@ async fn refuses_newer(installation: Installation) {
     installation.remove();
 }
 
+/// CFG-1, SHUT-3
 #[tokio::test]
 async fn a_schema_of_a_newer_program_is_refused_and_left_alone_on_sqlite() {
     let installation = Installation::new();
@@ -64,6 +70,7 @@ async fn a_schema_of_a_newer_program_is_refused_and_left_alone_on_sqlite() {
     refuses_newer(installation).await;
 }
 
+/// CFG-1, SHUT-3
 #[tokio::test]
 async fn a_schema_of_a_newer_program_is_refused_and_left_alone_on_postgres() {
     let fresh = Fresh::postgres().await;
@@ -97,6 +104,7 @@ async fn goes_on(installation: &Installation) -> u64 {
     unfinished
 }
 
+/// SHUT-3
 #[tokio::test]
 async fn a_migration_that_was_killed_can_be_run_again_on_sqlite() {
     let installation = Installation::new();
@@ -104,6 +112,7 @@ async fn a_migration_that_was_killed_can_be_run_again_on_sqlite() {
     installation.remove();
 }
 
+/// SHUT-3
 #[tokio::test]
 async fn a_migration_that_was_killed_can_be_run_again_on_postgres() {
     let fresh = Fresh::postgres().await;
@@ -113,5 +122,51 @@ async fn a_migration_that_was_killed_can_be_run_again_on_postgres() {
     let installation = Installation::on(&fresh.url).with("DATABASE__MIGRATE_URL", as_owner(&fresh));
     assert!(goes_on(&installation).await > 0, "it was never killed in time");
     installation.remove();
+    fresh.remove().await;
+}
+
+/// The schema before servers had an environment, with a server of a live account and one of a test account in it.
+async fn before_environments(fresh: &Fresh, live: &World) -> (ServerId, ServerId) {
+    let mut tx = write(&fresh.db).await.unwrap();
+    let (live, test) = (live.server.clone(), Server { id: ServerId::new(), ..live.server.clone() });
+    servers::insert(&mut tx, &test).await.unwrap();
+    tx.commit().await.unwrap();
+    let back = [
+        "DROP TABLE storefront_keys".to_owned(),
+        "ALTER TABLE servers DROP COLUMN environment".to_owned(),
+        "DELETE FROM _sqlx_migrations WHERE version = 11".to_owned(),
+        "INSERT INTO accounts (id, path, parent_id, type, status, environment, name, fingerprint, metadata, version, created_at, updated_at)
+         SELECT 'acc_01jq3v8z0kf5n9d2t7x4m6c1ab', '/otried/', id, type, status, 'test', name, '', metadata, 1, created_at, updated_at FROM accounts WHERE parent_id IS NULL".to_owned(),
+        format!("UPDATE servers SET account_id = 'acc_01jq3v8z0kf5n9d2t7x4m6c1ab' WHERE id = '{}'", test.id),
+    ];
+    fresh.tamper(&back.join(";")).await;
+    (live.id, test.id)
+}
+
+/// KEY-11
+async fn tells_servers_apart(db: &Db, live: ServerId, test: ServerId) {
+    let mut conn = read(db).await;
+    for (id, environment) in [(live, Environment::Live), (test, Environment::Test)] {
+        let server = servers::find_any(&mut conn, id).await.unwrap().unwrap();
+        assert_eq!(server.environment, environment);
+    }
+}
+
+#[tokio::test]
+async fn servers_that_are_there_already_get_the_environment_of_their_account() {
+    let fresh = Fresh::sqlite().await;
+    let (live, test) = before_environments(&fresh, &World::new(&fresh.db, &Recording::default()).await).await;
+    migrate::sqlite(&fresh.db).await.unwrap();
+    tells_servers_apart(&fresh.db, live, test).await;
+    fresh.remove().await;
+
+    let fresh = Fresh::postgres().await;
+    let (live, test) = before_environments(&fresh, &World::new(&fresh.db, &Recording::default()).await).await;
+    let serving: (String,) =
+        read(&fresh.db).await.query("SELECT current_user::text AS name").one().await.unwrap();
+    migrate::postgres_as_owner(&as_owner(&fresh), &serving.0).await.unwrap();
+    let db = Db::connect(&fresh.url, 2).await.unwrap();
+    tells_servers_apart(&db, live, test).await;
+    db.close().await;
     fresh.remove().await;
 }

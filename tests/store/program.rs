@@ -2,13 +2,13 @@
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use super::common::database::{app_url, owner_url};
+use super::common::database::owner_of;
 use super::process::Installation;
 use super::*;
 
 /// The URL of the fresh database for the role that owns it.
 pub fn as_owner(fresh: &Fresh) -> String {
-    fresh.url.replacen(&app_url(), &owner_url(), 1)
+    owner_of(&fresh.url)
 }
 
 pub async fn as_owner_run(fresh: &Fresh, statement: &str) {
@@ -25,6 +25,7 @@ pub fn refused(installation: &Installation, arguments: &[&str]) -> String {
     text
 }
 
+/// ISO-1
 #[tokio::test]
 async fn it_does_not_serve_as_the_role_that_owns_the_tables() {
     let fresh = Fresh::postgres().await;
@@ -35,6 +36,7 @@ async fn it_does_not_serve_as_the_role_that_owns_the_tables() {
     fresh.remove().await;
 }
 
+/// ISO-1
 #[tokio::test]
 async fn it_does_not_serve_where_a_table_has_lost_its_wall() {
     let fresh = Fresh::postgres().await;
@@ -47,6 +49,7 @@ async fn it_does_not_serve_where_a_table_has_lost_its_wall() {
     fresh.remove().await;
 }
 
+/// SEC-6
 #[tokio::test]
 async fn it_does_not_serve_with_another_key_than_its_secrets_lie_under() {
     let fresh = Fresh::postgres().await;

@@ -72,6 +72,7 @@ async fn count(executor: impl sqlx::PgExecutor<'_>, from: &str) -> i64 {
     sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(executor).await.unwrap()
 }
 
+/// ISO-2
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_seen_where_nothing_was_declared() {
     let walls = Walls::new().await;
@@ -100,6 +101,7 @@ async fn nothing_is_seen_where_nothing_was_declared() {
     walls.remove().await;
 }
 
+/// ISO-1
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_siblings_rows_are_neither_seen_nor_changed_with_any_sql() {
     let walls = Walls::new().await;
@@ -152,6 +154,7 @@ async fn a_siblings_rows_are_neither_seen_nor_changed_with_any_sql() {
     walls.remove().await;
 }
 
+/// ISO-1, the check of what is written
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_can_be_put_or_moved_into_a_foreign_subtree() {
     let walls = Walls::new().await;
@@ -186,6 +189,7 @@ async fn nothing_can_be_put_or_moved_into_a_foreign_subtree() {
     walls.remove().await;
 }
 
+/// ISO-2
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_read_declares_its_own_subtree_and_no_other() {
     let walls = Walls::new().await;
@@ -203,6 +207,7 @@ async fn each_read_declares_its_own_subtree_and_no_other() {
     walls.remove().await;
 }
 
+/// AUD-4
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_audit_line_cannot_be_changed_by_the_role_that_serves() {
     let walls = Walls::new().await;
@@ -213,5 +218,113 @@ async fn an_audit_line_cannot_be_changed_by_the_role_that_serves() {
         let refused = sqlx::query(statement).execute(&mut *tx).await.unwrap_err();
         assert!(refused.to_string().contains("permission denied"), "{refused}");
     }
+    walls.remove().await;
+}
+
+/// Tables without an account: what the installation keeps for itself.
+const OF_NOBODY: [&str; 8] = [
+    "audit_checkpoints",
+    "audit_keys",
+    "audit_witnessed",
+    "facts",
+    "feed_readers",
+    "revoked_tokens",
+    "signing_keys",
+    "used_assertions",
+];
+/// Whose column says to which account a row belongs, where it has another name.
+const OWNERS: [(&str, &str); 3] =
+    [("accounts", "id"), ("replies", "subject_id"), ("plan_versions", "plan_id")];
+/// Unique beyond one account, and why: the tree itself, names that an outside system shares among all, and what is
+/// about one object, which has one account.
+const BEYOND_AN_ACCOUNT: [&str; 9] = [
+    "accounts_path_key",
+    "accounts_by_place",
+    "accounts_one_root",
+    "resources_by_name",
+    "holds_once",
+    "operations_running",
+    "operations_in_flight",
+    "events_by_position",
+    "deliveries_once",
+];
+
+/// ISO-1: no table with an account is without its wall, and none is without an account but those that are named.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_table_has_its_account_and_its_wall() {
+    let fresh = Fresh::postgres().await;
+    let plain = PgPool::connect(&fresh.url).await.unwrap();
+    let statement = "SELECT c.relname::text, c.relrowsecurity AND c.relforcerowsecurity FROM pg_class c
+         WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' AND c.relname NOT LIKE '\\_sqlx%'";
+    let all: Vec<(String, bool)> = sqlx::query_as(statement).fetch_all(&plain).await.unwrap();
+    assert!(all.len() >= 19, "{all:?}");
+    for (table, walled) in all.iter().filter(|(table, _)| !OF_NOBODY.contains(&table.as_str())) {
+        let owner = OWNERS.iter().find(|(of, _)| of == table).map_or("account_id", |(_, column)| column);
+        let statement =
+            "SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = current_schema()
+             AND table_name = $1 AND column_name IN ('path', $2) AND is_nullable = 'NO'";
+        let columns: i64 =
+            sqlx::query_scalar(statement).bind(table).bind(owner).fetch_one(&plain).await.unwrap();
+        assert_eq!((columns, walled), (2, &true), "{table}: its path, its {owner} and its policies");
+    }
+    plain.close().await;
+    fresh.remove().await;
+}
+
+/// ISO-3: what callers choose is unique within their account, so that nobody learns of another's by a collision.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_callers_choose_is_unique_in_their_account_only() {
+    let fresh = Fresh::postgres().await;
+    let plain = PgPool::connect(&fresh.url).await.unwrap();
+    let statement = "SELECT i.relname::text, a.attname::text FROM pg_index x
+         JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid
+         JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = x.indkey[0]
+         WHERE t.relnamespace = current_schema()::regnamespace AND x.indisunique AND NOT x.indisprimary";
+    let unique: Vec<(String, String)> = sqlx::query_as(statement).fetch_all(&plain).await.unwrap();
+    assert!(unique.len() > 10, "{unique:?}");
+    for (index, first) in &unique {
+        let within = ["account_id", "external_id_by"].contains(&first.as_str());
+        assert!(within || BEYOND_AN_ACCOUNT.contains(&index.as_str()), "{index} begins with {first}");
+    }
+    for index in BEYOND_AN_ACCOUNT {
+        assert!(unique.iter().any(|(known, _)| known == index), "there is no {index}");
+    }
+    plain.close().await;
+    fresh.remove().await;
+}
+
+/// KEY-4, ISO-1: a subtree of several accounts, whatever the SQL
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_narrowed_subtree_shows_its_roots_its_owners_own_rows_and_what_stands_above() {
+    let walls = Walls::new().await;
+    let (operator, tenant) = (&walls.world.operator, &walls.world.tenant);
+    let sub =
+        World::open(&walls.fresh.db, &walls.world.actor(&walls.other), AccountType::Tenant, "Second").await;
+    let narrowed = Subtree::narrowed([&tenant.path, &walls.foreign.path], &operator.path);
+    let mut conn = walls.db.read(narrowed.clone()).await.unwrap();
+    let mut seen: Vec<(String,)> = conn.query("SELECT id FROM accounts").all().await.unwrap();
+    seen.sort();
+    let above = [operator, &walls.world.reseller, &walls.other];
+    let mut due: Vec<_> =
+        above.iter().chain(&[tenant, &walls.foreign]).map(|a| (a.id.to_string(),)).collect();
+    due.sort();
+    assert_eq!(seen, due);
+    let orders: Vec<(String,)> = conn.query("SELECT DISTINCT account_id FROM orders").all().await.unwrap();
+    assert_eq!(orders.len(), 2);
+    let counted: Vec<(String,)> = conn.query("SELECT id FROM services").all().await.unwrap();
+    assert!(!counted.is_empty());
+    drop(conn);
+    // Of what stands above only the owner's own rows can be written, and a sibling's not at all.
+    let mut tx = walls.db.write(narrowed).await.unwrap();
+    for (account, changed) in [(operator, 1), (&walls.other, 0), (&sub, 0), (tenant, 1)] {
+        let statement = "UPDATE accounts SET updated_at = updated_at WHERE id = $1";
+        assert_eq!(
+            tx.query(statement).bind(account.id).execute().await.unwrap(),
+            changed,
+            "{}",
+            account.name
+        );
+    }
+    tx.undo().await.unwrap();
     walls.remove().await;
 }

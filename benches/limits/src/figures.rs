@@ -9,6 +9,9 @@ use serde::Serialize;
 #[derive(Default)]
 pub struct Figures {
     micros: Vec<u32>,
+    /// After what time an answer helps nobody any more; none if it always does.
+    patience: Option<Duration>,
+    good: u64,
     statuses: BTreeMap<u16, u64>,
     /// The first answer that was a refusal.
     refusal: Option<String>,
@@ -22,6 +25,8 @@ struct Summary<'a> {
     p50_ms: f64,
     p99_ms: f64,
     max_ms: f64,
+    /// How many were answered in time and not refused.
+    good: u64,
     refused: u64,
     statuses: &'a BTreeMap<u16, u64>,
     refusal: &'a Option<String>,
@@ -30,16 +35,23 @@ struct Summary<'a> {
 }
 
 impl Figures {
+    pub fn within(patience: Option<Duration>) -> Self {
+        Self { patience, ..Self::default() }
+    }
+
     pub fn add(&mut self, took: Duration, status: u16, body: &[u8]) {
         self.micros.push(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
         *self.statuses.entry(status).or_default() += 1;
-        if !(200..300).contains(&status) && self.refusal.is_none() {
+        let done = (200..300).contains(&status);
+        self.good += u64::from(done && self.patience.is_none_or(|patience| took <= patience));
+        if !done && self.refusal.is_none() {
             self.refusal = Some(String::from_utf8_lossy(&body[..body.len().min(600)]).into_owned());
         }
     }
 
     pub fn join(&mut self, other: Figures) {
         self.micros.extend(other.micros);
+        self.good += other.good;
         for (status, count) in other.statuses {
             *self.statuses.entry(status).or_default() += count;
         }
@@ -61,6 +73,7 @@ impl Figures {
             p50_ms: self.below(0.5),
             p99_ms: self.below(0.99),
             max_ms: self.below(1.0),
+            good: self.good,
             refused: refused.map(|(_, count)| count).sum(),
             statuses: &self.statuses,
             refusal: &self.refusal,
@@ -90,7 +103,8 @@ mod tests {
 
     #[test]
     fn percentiles_are_those_of_all_parts_together_and_refusals_are_counted_apart() {
-        let (mut one, mut other) = (Figures::default(), Figures::default());
+        let patience = Some(Duration::from_millis(90));
+        let (mut one, mut other) = (Figures::within(patience), Figures::default());
         for millis in 1..=99 {
             one.add(Duration::from_millis(millis), 200, b"");
         }
@@ -102,6 +116,7 @@ mod tests {
         assert_eq!(told["p99_ms"], 99.0);
         assert_eq!(told["max_ms"], 1000.0);
         assert_eq!(told["per_second"], 50.0);
+        assert_eq!(told["good"], 90);
         assert_eq!((&told["refused"], &told["refusal"]), (&1.into(), &"why not".into()));
     }
 }

@@ -1,4 +1,5 @@
-//! A closed loop: each connection sends its next request when the one before is answered.
+//! A closed loop: each connection sends its next request when the one before is answered. Or, with a rate, an open
+//! one: requests come when they are due, whatever became of those before, as long as a connection is free.
 
 use std::cell::Cell;
 use std::path::PathBuf;
@@ -36,6 +37,12 @@ pub struct Settings {
     /// Skip so many lines of the items
     #[arg(long, default_value_t = 0)]
     skip: usize,
+    /// Send so many requests a second, each at its time; how long one took counts from then
+    #[arg(long)]
+    rate: Option<f64>,
+    /// After how many milliseconds an answer helps nobody any more
+    #[arg(long)]
+    patience: Option<u64>,
     /// End at the last item rather than begin anew
     #[arg(long)]
     once: bool,
@@ -43,17 +50,18 @@ pub struct Settings {
 
 pub fn run(settings: Settings) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    println!("{}", LocalSet::new().block_on(&runtime, loop_closed(settings))?);
+    println!("{}", LocalSet::new().block_on(&runtime, send(settings))?);
     Ok(())
 }
 
-async fn loop_closed(settings: Settings) -> anyhow::Result<String> {
+async fn send(settings: Settings) -> anyhow::Result<String> {
     let items = match &settings.items {
         Some(file) => std::fs::read_to_string(file)?.lines().map(str::to_owned).collect(),
         None => vec![String::new()],
     };
     let begun = Instant::now();
     let shared = Rc::new(Shared {
+        begun,
         until: begun + Duration::from_secs_f64(settings.seconds),
         run: std::process::id(),
         next: Cell::new(settings.skip),
@@ -75,15 +83,17 @@ struct Shared {
     settings: Settings,
     items: Vec<String>,
     next: Cell<usize>,
+    begun: Instant,
     until: Instant,
     run: u32,
 }
 
 async fn connection(shared: Rc<Shared>) -> anyhow::Result<Figures> {
-    let mut figures = Figures::default();
+    let mut figures = Figures::within(shared.settings.patience.map(Duration::from_millis));
     let mut connection = Connection::open(&shared.settings.target).await?;
-    while let Some(request) = shared.request() {
-        let begun = Instant::now();
+    while let Some((due, request)) = shared.request() {
+        tokio::time::sleep_until(due.into()).await;
+        let begun = if shared.settings.rate.is_some() { due } else { Instant::now() };
         if begun >= shared.until {
             break;
         }
@@ -94,9 +104,12 @@ async fn connection(shared: Rc<Shared>) -> anyhow::Result<Figures> {
 }
 
 impl Shared {
-    /// The next request; none when there is none left.
-    fn request(&self) -> Option<String> {
+    /// The next request and when it is due; none when there is none left.
+    fn request(&self) -> Option<(Instant, String)> {
         let number = self.next.replace(self.next.get() + 1);
+        let sent = (number - self.settings.skip) as f64;
+        let due =
+            self.settings.rate.map_or(self.begun, |rate| self.begun + Duration::from_secs_f64(sent / rate));
         if self.settings.once && number >= self.items.len() {
             return None;
         }
@@ -119,6 +132,6 @@ impl Shared {
         if method != "GET" {
             request += &format!("content-length: {}\r\n", body.len());
         }
-        Some(request + "\r\n" + &body)
+        Some((due, request + "\r\n" + &body))
     }
 }

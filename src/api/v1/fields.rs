@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer};
 use validator::ValidationError;
 
+use crate::model::text::is_assigned;
+
 /// An absent member is none, `null` is the wish to clear it.
 pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
@@ -27,11 +29,14 @@ pub fn metadata(metadata: &BTreeMap<String, String>) -> Result<(), ValidationErr
     }
 }
 
-/// A name as people read it: not blank.
+/// A name as people read it: not blank, of characters that there are.
 pub fn name(name: &str) -> Result<(), ValidationError> {
-    match name.trim().is_empty() || name.contains(['\n', '\t']) {
-        false => Ok(()),
-        true => Err(refuse("name", "must be one line and not blank")),
+    if name.trim().is_empty() || name.contains(['\n', '\t']) {
+        return Err(refuse("name", "must be one line and not blank"));
+    }
+    match is_assigned(name) {
+        true => Ok(()),
+        false => Err(refuse("unassigned", "has a character that Unicode has not assigned")),
     }
 }
 

@@ -84,6 +84,7 @@ impl Files {
                 name: "files",
                 title: "Files in one folder, as Dovecot, name servers and nginx read them",
                 service_types: &[ServiceType::Mail, ServiceType::Dns, ServiceType::Web],
+                simulated: true,
                 settings: SETTINGS,
                 credentials: Some("The API key of `doveadm_url`, where that is set."),
                 quota: QuotaEnforcement::Enforced,

@@ -36,6 +36,7 @@ const DESCRIPTOR: Descriptor = Descriptor {
     name: "mail",
     title: "Hosted mail by Dovecot and Postfix over one SQL database",
     service_types: &[ServiceType::Mail],
+    simulated: false,
     settings: &[
         Setting {
             name: "database",

@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::domain::{Error, Object, Result, Work};
+use super::environments;
+use crate::domain::{Error, Object, Result, Work, check_version};
 use crate::model::accounts::accounts::{Account, AccountStatus, AccountType, Environment};
+use crate::model::accounts::delegation::{Allow, Delegation};
 use crate::model::events::events::EventType;
 use crate::model::ids::AccountId;
 use crate::model::path::MAX_DEPTH;
-use crate::model::{Actor, Json, Path};
+use crate::model::{Actor, Json, Path, Precondition};
 use crate::store;
 use crate::store::Conn;
+use crate::store::versions::Versioned;
 
 /// A new account as it was asked for.
 #[derive(Debug, Clone)]
@@ -19,6 +22,8 @@ pub struct Opening {
     /// The account it is to stand below; the caller's own if none is named.
     pub parent_id: Option<AccountId>,
     pub account_type: AccountType,
+    /// That of the account above if none is named.
+    pub environment: Option<Environment>,
     pub name: String,
     pub contact_email: Option<String>,
     pub country: Option<String>,
@@ -74,25 +79,33 @@ pub async fn create(work: &mut Work, actor: &Actor, opening: Opening) -> Result<
         }
     }
     let parent = open(&mut work.tx, opening.parent_id.unwrap_or(actor.subject_id)).await?;
-    if !parent.account_type.may_hold(opening.account_type) {
+    let environment = opening.environment.unwrap_or(parent.environment);
+    let beside = environments::is_beside(&parent, environment)?;
+    if !beside && !parent.account_type.may_hold(opening.account_type) {
         let detail =
             format!("a {} cannot stand directly below a {}", opening.account_type, parent.account_type);
         return Err(Error::invalid("/type", "not_allowed_here", detail));
     }
+    if beside && opening.account_type != parent.account_type {
+        let detail = format!("the test account of a {0} is a {0} as well", parent.account_type);
+        return Err(Error::invalid("/type", "not_allowed_here", detail));
+    }
     let id = AccountId::new();
-    let path = parent.path.child(id);
+    let path = if beside { parent.path.beside() } else { parent.path.child(id) };
     if path.depth() > MAX_DEPTH {
         let detail = format!("the tree is at most {MAX_DEPTH} accounts deep");
         return Err(Error::invalid("/parent_id", "too_deep", detail));
     }
-    let external_id_by = opening.external_id.is_some().then_some(actor.principal_id);
+    // On the other side nobody looks for it by the name its maker gave it.
+    let named_by = if beside { id } else { actor.principal_id };
+    let external_id_by = opening.external_id.is_some().then_some(named_by);
     let account = Account {
         id,
         path,
         parent_id: Some(parent.id),
         account_type: opening.account_type,
         status: AccountStatus::Active,
-        environment: parent.environment,
+        environment,
         name: opening.name,
         contact_email: opening.contact_email,
         country: opening.country,
@@ -103,11 +116,21 @@ pub async fn create(work: &mut Work, actor: &Actor, opening: Opening) -> Result<
         external_id_by,
         fingerprint: opening.fingerprint,
         metadata: Json(opening.metadata),
+        delegation: Allow::Full,
+        require_idempotency_key: false,
         version: 1,
         created_at: work.now,
         updated_at: work.now,
-        held: parent.held,
+        held: parent.held.filter(|_| !beside),
     };
+    if beside {
+        return environments::open_beside(work, account).await;
+    }
+    insert(work, account).await.map(Made::New)
+}
+
+/// Adds the account, and tells of it.
+pub(super) async fn insert(work: &mut Work, account: Account) -> Result<Account> {
     store::accounts::accounts::insert(&mut work.tx, &account).await?;
     let view = account.clone().seen_by(&account.path);
     work.event(
@@ -116,10 +139,10 @@ pub async fn create(work: &mut Work, actor: &Actor, opening: Opening) -> Result<
         "account",
         Object::new(account.id, 1, &view),
     );
-    Ok(Made::New(account))
+    Ok(account)
 }
 
-fn same(known: Account, fingerprint: &str) -> Result<Account> {
+pub(super) fn same(known: Account, fingerprint: &str) -> Result<Account> {
     match known.fingerprint == fingerprint {
         true => Ok(known),
         false => Err(Error::ExternalIdConflict { id: known.id.to_string() }),
@@ -149,6 +172,8 @@ pub async fn create_root(work: &mut Work, name: &str, environment: Environment) 
         external_id_by: None,
         fingerprint: String::new(),
         metadata: Json(BTreeMap::new()),
+        delegation: Allow::Full,
+        require_idempotency_key: false,
         version: 1,
         created_at: work.now,
         updated_at: work.now,
@@ -170,17 +195,20 @@ pub struct Change {
     pub time_zone: Option<Option<String>>,
     pub currency: Option<Option<String>>,
     pub metadata: Option<BTreeMap<String, String>>,
+    pub delegation: Option<Delegation>,
+    pub require_idempotency_key: Option<bool>,
 }
 
-/// Changes what an account says of itself; with `expected`, only if that is still its version.
+/// Changes what an account says of itself; only at a version that `expected` admits. Somebody above it that gets as far
+/// as this may change it, so it can let those above do less, and never more than the account lets them.
 pub async fn change(
     work: &mut Work,
     id: AccountId,
     change: Change,
-    expected: Option<i64>,
+    expected: &Precondition,
 ) -> Result<Account> {
     let mut account = open(&mut work.tx, id).await?;
-    check_version(account.version, expected)?;
+    check_version(work, Versioned::Account, id, account.version, expected).await?;
     let before = account.clone().seen_by(&account.path);
     account.name = change.name.unwrap_or(account.name);
     account.contact_email = change.contact_email.unwrap_or(account.contact_email);
@@ -189,6 +217,9 @@ pub async fn change(
     account.time_zone = change.time_zone.unwrap_or(account.time_zone);
     account.currency = change.currency.unwrap_or(account.currency);
     account.metadata = change.metadata.map_or(account.metadata, Json);
+    account.delegation = change.delegation.map_or(account.delegation, |asked| asked.allow);
+    account.require_idempotency_key =
+        change.require_idempotency_key.unwrap_or(account.require_idempotency_key);
     if !store::accounts::accounts::update(&mut work.tx, &account, work.now).await? {
         return Err(Error::Busy);
     }
@@ -202,12 +233,4 @@ pub async fn change(
         Object::new(account.id, account.version, &view).instead_of(json!(before)),
     );
     Ok(account)
-}
-
-/// Refuses when the object is no longer at the version that the caller read.
-pub fn check_version(current: i64, expected: Option<i64>) -> Result<()> {
-    match expected {
-        Some(expected) if expected != current => Err(Error::PreconditionFailed { current }),
-        _ => Ok(()),
-    }
 }

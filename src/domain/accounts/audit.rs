@@ -1,9 +1,38 @@
 //! Whether the audit's chains are whole.
 
+use std::collections::HashMap;
+
+use crate::domain::{self, Work};
 use crate::model::Subtree;
+use crate::model::accounts::checkpoints::Head;
+use crate::model::events::events::Cause;
 use crate::model::ids::AccountId;
-use crate::store::audit::{self, Chain, chained};
+use crate::store::accounts::accounts;
+use crate::store::audit::{self, Chain, Line, chained};
 use crate::store::{Db, Result};
+
+/// Writes a line at the end of its account's chain, in a transaction of its own: for what changes nothing else.
+pub async fn write(db: &Db, line: &Line) -> domain::Result<()> {
+    let tx = db.write(Subtree::of(&line.path)).await?;
+    let cause = Cause { key_id: Some(line.key_id), request_id: None, reason_code: None };
+    let mut work = Work::because(tx, cause, line.occurred_at);
+    work.record(Some(line.clone())).await?;
+    work.tx.commit().await?;
+    Ok(())
+}
+
+/// The same of what was read in the account at the line's path, whichever that is; one that is gone has no audit.
+pub async fn write_at(db: &Db, line: &Line) -> domain::Result<()> {
+    let mut conn = db.read(Subtree::of(&line.path)).await?;
+    // In the order of paths the account itself comes ahead of those below it.
+    let found =
+        accounts::page(&mut conn, None, 1).await?.into_iter().find(|account| account.path == line.path);
+    drop(conn);
+    match found {
+        Some(account) => write(db, &Line { account_id: account.id, ..line.clone() }).await,
+        None => Ok(()),
+    }
+}
 
 /// How many rows are read at a time.
 const PART: i64 = 500;
@@ -26,6 +55,23 @@ pub enum Fault {
     Altered,
     #[error("the account's counter tells of another last line than the chain has")]
     Counter,
+    #[error(
+        "a checkpoint outside the database tells of another line here: the chain was rewritten from here or from before"
+    )]
+    Rewritten,
+    #[error("the line is missing, and a checkpoint outside the database tells of it: the chain was cut off")]
+    CutOff,
+}
+
+/// What checkpoints outside the database tell of accounts' chains: the hashes of some of their lines, in order.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Witnessed(HashMap<AccountId, Vec<(i64, String)>>);
+
+impl Witnessed {
+    /// Adds a head that comes after those that were added for its account before.
+    pub fn add(&mut self, head: Head) {
+        self.0.entry(head.account_id).or_default().push((head.sequence, head.hash));
+    }
 }
 
 /// What was found.
@@ -40,25 +86,42 @@ pub struct Verdict {
 
 /// Reads all lines of all accounts, as far as they had come when it began with each, and follows their chains.
 pub async fn verify(db: &Db) -> Result<Verdict> {
+    verify_against(db, Witnessed::default()).await
+}
+
+/// The same, and holds them against what was witnessed.
+pub async fn verify_against(db: &Db, mut witnessed: Witnessed) -> Result<Verdict> {
     let (mut verdict, mut last) = (Verdict::default(), None);
     loop {
         let mut conn = db.read(Subtree::everything()).await?;
         let part = audit::chains(&mut conn, last, PART).await?;
         drop(conn);
-        let Some(end) = part.last() else { return Ok(verdict) };
+        let Some(end) = part.last() else { break };
         last = Some(end.account_id);
         for chain in &part {
             verdict.accounts += 1;
-            if let Some((sequence, fault)) = follow(db, chain, &mut verdict).await? {
+            let known = witnessed.0.remove(&chain.account_id).unwrap_or_default();
+            if let Some((sequence, fault)) = follow(db, chain, &known, &mut verdict).await? {
                 verdict.broken.push(Broken { account_id: chain.account_id, sequence, fault });
             }
         }
     }
+    // Of what is left there is no chain at all.
+    let gone =
+        witnessed.0.into_keys().map(|account_id| Broken { account_id, sequence: 1, fault: Fault::CutOff });
+    verdict.broken.extend(gone);
+    Ok(verdict)
 }
 
 /// Where an account's chain breaks, if it does.
-async fn follow(db: &Db, chain: &Chain, verdict: &mut Verdict) -> Result<Option<(i64, Fault)>> {
+async fn follow(
+    db: &Db,
+    chain: &Chain,
+    known: &[(i64, String)],
+    verdict: &mut Verdict,
+) -> Result<Option<(i64, Fault)>> {
     let (mut head, mut sequence) = (String::new(), 0);
+    let mut known = known.iter().peekable();
     while sequence < chain.lines {
         let mut conn = db.read(Subtree::everything()).await?;
         let wanted = PART.min(chain.lines - sequence);
@@ -81,7 +144,15 @@ async fn follow(db: &Db, chain: &Chain, verdict: &mut Verdict) -> Result<Option<
             if head != line.hash {
                 return Ok(Some((sequence, Fault::Altered)));
             }
+            while let Some((_, hash)) = known.next_if(|(at, _)| *at == sequence) {
+                if *hash != head {
+                    return Ok(Some((sequence, Fault::Rewritten)));
+                }
+            }
         }
+    }
+    if known.peek().is_some() {
+        return Ok(Some((sequence + 1, Fault::CutOff)));
     }
     let beyond = chain.last.is_some_and(|last| last > chain.lines);
     Ok((beyond || head != chain.head).then_some((sequence, Fault::Counter)))

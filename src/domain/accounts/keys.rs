@@ -2,16 +2,20 @@
 
 use std::time::Duration;
 
-use crate::domain::{Error, Object, Result, Work};
-use crate::model::accounts::accounts::Account;
+use super::environments;
+use crate::domain::{Error, Object, Result, Work, check_version};
+use crate::model::accounts::accounts::{Account, Environment};
 use crate::model::accounts::addresses::{AddressRange, lies_inside};
-use crate::model::accounts::keys::{Key, KeyStatus, KeyView};
+use crate::model::accounts::clients::{AuthMethod, Jwk};
+use crate::model::accounts::keys::{Key, KeyStatus, KeyView, STANDARD_CLASS};
+use crate::model::accounts::roots::Root;
 use crate::model::events::events::EventType;
 use crate::model::ids::{AccountId, KeyId};
 use crate::model::scopes::Scope;
 use crate::model::services::ReasonClass;
-use crate::model::{Actor, Json, Time};
+use crate::model::{Actor, Json, Path, Precondition, Time};
 use crate::store;
+use crate::store::versions::Versioned;
 
 /// A new key as it was asked for, with the hash of a secret that was made at the edge.
 #[derive(Debug, Clone)]
@@ -25,8 +29,14 @@ pub struct Issue {
     pub hold_classes: Vec<ReasonClass>,
     /// From where it may be used; from everywhere if there is none.
     pub allowed_addresses: Vec<AddressRange>,
+    /// The accounts to which it is narrowed.
+    pub roots: Vec<Root>,
     pub not_before: Option<Time>,
     pub expires_at: Option<Time>,
+    /// The rate class that was asked for.
+    pub rate_class: Option<String>,
+    /// The one of the key that makes it.
+    pub maker_class: String,
 }
 
 /// What a secret that was told opens.
@@ -60,9 +70,18 @@ impl Rights<'_> {
     }
 }
 
-/// Hands out a key. It can have no scope, no reason for holds and no reach that the caller's own key lacks.
-pub async fn create(work: &mut Work, actor: &Actor, issue: Issue) -> Result<Key> {
-    let account = super::accounts::open(&mut work.tx, issue.account_id.unwrap_or(actor.subject_id)).await?;
+/// In which environment a key for the account will be; the caller's own account if none is named.
+pub async fn environment(work: &mut Work, actor: &Actor, account: Option<AccountId>) -> Result<Environment> {
+    match account.filter(|id| *id != actor.subject_id) {
+        Some(id) => Ok(environments::open_for_key(work, actor, id).await?.environment),
+        None => Ok(actor.environment),
+    }
+}
+
+/// Hands out a key, narrowed to the accounts that are named. It can have no scope, no reason for holds and no reach
+/// that the caller's own key lacks.
+pub async fn create(work: &mut Work, actor: &Actor, mut issue: Issue, narrowed: &[AccountId]) -> Result<Key> {
+    let account = super::roots::owner(work, actor, issue.account_id.unwrap_or(actor.subject_id)).await?;
     let rights = Rights {
         scopes: &issue.scopes,
         hold_classes: &issue.hold_classes,
@@ -70,13 +89,31 @@ pub async fn create(work: &mut Work, actor: &Actor, issue: Issue) -> Result<Key>
         expires_at: issue.expires_at,
     };
     rights.within(actor)?;
+    issue.roots = super::roots::within(work, actor, &account, narrowed).await?;
     if issue.expires_at.is_some_and(|expires| expires <= work.now) {
         return Err(Error::invalid("/expires_at", "in_the_past", "must lie ahead"));
     }
     if issue.not_before.zip(issue.expires_at).is_some_and(|(begins, expires)| begins >= expires) {
         return Err(Error::invalid("/not_before", "after_the_end", "must lie before expires_at"));
     }
-    insert(work, &account, issue, &actor.key_id.to_string()).await
+    issue.rate_class = Some(rate_class(actor, &account.path, issue.rate_class, &issue.maker_class)?);
+    environments::across(work, &account.path, async |work| {
+        insert(work, &account, issue, &actor.key_id.to_string()).await
+    })
+    .await
+}
+
+/// The rate class that a key of the account gets. Who is above the account chooses, and the operator; others make
+/// keys of the class that their own key is in, so that nobody raises himself.
+fn rate_class(actor: &Actor, owner: &Path, asked: Option<String>, own: &str) -> Result<String> {
+    let chooses = actor.principal_path.depth() == 1
+        || (actor.principal_path.covers(owner) && actor.principal_path != *owner);
+    match asked {
+        Some(class) if chooses || class == own => Ok(class),
+        Some(_) => Err(Error::ScopeEscalation("a rate class that is for those above to choose".into())),
+        None if chooses => Ok(STANDARD_CLASS.into()),
+        None => Ok(own.to_owned()),
+    }
 }
 
 /// Adds the key for an account, whoever asks: for the command line on the server itself.
@@ -93,6 +130,9 @@ pub async fn insert(work: &mut Work, account: &Account, issue: Issue, created_by
         scopes: Json(issue.scopes),
         hold_classes: Json(issue.hold_classes),
         allowed_addresses: Json(issue.allowed_addresses),
+        roots: Json(issue.roots),
+        auth_method: AuthMethod::ClientSecretBasic,
+        jwks: Json(Vec::new()),
         status: KeyStatus::Active,
         created_by: created_by.to_owned(),
         created_at: work.now,
@@ -101,6 +141,7 @@ pub async fn insert(work: &mut Work, account: &Account, issue: Issue, created_by
         revoked_at: None,
         last_used_at: None,
         last_used_ip: None,
+        rate_class: issue.rate_class.unwrap_or_else(|| STANDARD_CLASS.into()),
         version: 1,
     };
     store::accounts::keys::insert(&mut work.tx, &key).await?;
@@ -114,10 +155,51 @@ pub async fn rotate(
     work: &mut Work,
     actor: &Actor,
     id: KeyId,
+    expected: &Precondition,
     secret_hash: &str,
     overlap: Duration,
 ) -> Result<Key> {
+    const ACTION: &str = "Rotating the key";
+    reopened(work, actor, id, expected, ACTION).await?;
+    let former_until = Some(work.now.plus(overlap)).filter(|_| !overlap.is_zero());
+    if !store::accounts::keys::rotate(&mut work.tx, id, secret_hash, former_until).await? {
+        return Err(over(KeyStatus::Revoked.as_str(), ACTION));
+    }
+    let rotated = find(work, id).await?;
+    tell(work, EventType::KeyRotated, &rotated);
+    Ok(rotated)
+}
+
+/// Sets how a key authenticates as an OAuth client. As who has the private keys has the key, it can have no right
+/// that the caller's own lacks.
+pub async fn set_client(
+    work: &mut Work,
+    actor: &Actor,
+    id: KeyId,
+    expected: &Precondition,
+    auth_method: AuthMethod,
+    jwks: Vec<Jwk>,
+) -> Result<Key> {
+    const ACTION: &str = "Setting how the key authenticates";
+    reopened(work, actor, id, expected, ACTION).await?;
+    if !store::accounts::keys::set_client(&mut work.tx, id, auth_method, &Json(jwks)).await? {
+        return Err(over(KeyStatus::Revoked.as_str(), ACTION));
+    }
+    let changed = find(work, id).await?;
+    tell(work, EventType::KeyUpdated, &changed);
+    Ok(changed)
+}
+
+/// Refuses to give a key into the caller's hands that could do more than the caller's own, or that is over.
+async fn reopened(
+    work: &mut Work,
+    actor: &Actor,
+    id: KeyId,
+    expected: &Precondition,
+    action: &'static str,
+) -> Result<()> {
     let key = find(work, id).await?;
+    check_version(work, Versioned::Key, id, key.version, expected).await?;
     super::accounts::open(&mut work.tx, key.account_id).await?;
     let rights = Rights {
         scopes: &key.scopes,
@@ -126,21 +208,14 @@ pub async fn rotate(
         expires_at: key.expires_at,
     };
     rights.within(actor)?;
-    let over = |current: &str| Error::State {
-        current: current.to_owned(),
-        action: "Rotating the key",
-        allowed: Vec::new(),
-    };
-    if key.expires_at.is_some_and(|expires| expires <= work.now) {
-        return Err(over("expired"));
+    match key.expires_at.is_some_and(|expires| expires <= work.now) {
+        true => Err(over("expired", action)),
+        false => Ok(()),
     }
-    let former_until = Some(work.now.plus(overlap)).filter(|_| !overlap.is_zero());
-    if !store::accounts::keys::rotate(&mut work.tx, id, secret_hash, former_until).await? {
-        return Err(over(KeyStatus::Revoked.as_str()));
-    }
-    let rotated = find(work, id).await?;
-    tell(work, EventType::KeyRotated, &rotated);
-    Ok(rotated)
+}
+
+fn over(current: &str, action: &'static str) -> Error {
+    Error::State { current: current.to_owned(), action, allowed: Vec::new() }
 }
 
 async fn find(work: &mut Work, id: KeyId) -> Result<Key> {
@@ -164,7 +239,9 @@ pub async fn leaked(work: &mut Work, id: KeyId) -> Result<Key> {
 }
 
 /// Revokes a key for good; one that was revoked stays so.
-pub async fn revoke(work: &mut Work, id: KeyId) -> Result<Key> {
+pub async fn revoke(work: &mut Work, id: KeyId, expected: &Precondition) -> Result<Key> {
+    let found = find(work, id).await?.version;
+    check_version(work, Versioned::Key, id, found, expected).await?;
     end(work, id).await.map(|(key, _)| key)
 }
 
@@ -179,4 +256,27 @@ async fn end(work: &mut Work, id: KeyId) -> Result<(Key, bool)> {
         tell(work, EventType::KeyRevoked, &key);
     }
     Ok((key, was_active))
+}
+
+/// Puts a key into another rate class, by the rule that holds for new keys.
+pub async fn set_rate_class(
+    work: &mut Work,
+    actor: &Actor,
+    id: KeyId,
+    expected: &Precondition,
+    asked: Option<String>,
+    own: &str,
+) -> Result<Key> {
+    let key = find(work, id).await?;
+    check_version(work, Versioned::Key, id, key.version, expected).await?;
+    let Some(asked) = asked.filter(|asked| *asked != key.rate_class) else { return Ok(key) };
+    let class = rate_class(actor, &key.path, Some(asked), own)?;
+    if !store::accounts::keys::set_rate_class(&mut work.tx, id, &class).await? {
+        return Err(Error::State {
+            current: KeyStatus::Revoked.as_str().to_owned(),
+            action: "Changing the key",
+            allowed: Vec::new(),
+        });
+    }
+    find(work, id).await
 }

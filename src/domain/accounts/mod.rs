@@ -1,4 +1,10 @@
 #[expect(clippy::module_inception, reason = "a capability's first noun has its name, in every layer")]
 pub mod accounts;
 pub mod audit;
+pub mod checkpoints;
+pub mod denials;
+pub mod environments;
 pub mod keys;
+pub mod roots;
+pub mod storefront_keys;
+pub mod witnesses;

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::accounts::accounts::{check_version, open};
-use crate::domain::{Error, Fault, Object, Result, Work};
+use crate::domain::accounts::accounts::open;
+use crate::domain::{Error, Fault, Object, Result, Work, check_version};
 use crate::model::catalog::plans::{Plan, PlanStatus, PlanTerms};
 use crate::model::events::events::EventType;
 use crate::model::ids::PlanId;
-use crate::model::{Actor, Json};
+use crate::model::{Actor, Json, Precondition};
 use crate::store;
+use crate::store::versions::Versioned;
 
 /// A new plan as it was asked for.
 #[derive(Debug, Clone)]
@@ -83,9 +84,9 @@ async fn check_terms(work: &mut Work, actor: &Actor, terms: &PlanTerms, at: &str
     if faults.is_empty() { Ok(()) } else { Err(Error::Invalid(faults)) }
 }
 
-async fn find(work: &mut Work, id: PlanId, expected: Option<i64>) -> Result<Plan> {
+async fn find(work: &mut Work, id: PlanId, expected: &Precondition) -> Result<Plan> {
     let plan = store::catalog::plans::find(&mut work.tx, id).await?.ok_or(Error::NotFound("plan"))?;
-    check_version(plan.version, expected)?;
+    check_version(work, Versioned::Plan, id, plan.version, expected).await?;
     Ok(plan)
 }
 
@@ -95,7 +96,7 @@ pub async fn add_version(
     actor: &Actor,
     id: PlanId,
     terms: PlanTerms,
-    expected: Option<i64>,
+    expected: &Precondition,
 ) -> Result<Plan> {
     let mut plan = find(work, id, expected).await?;
     if plan.status == PlanStatus::Archived {
@@ -113,7 +114,7 @@ pub async fn set_status(
     work: &mut Work,
     id: PlanId,
     status: PlanStatus,
-    expected: Option<i64>,
+    expected: &Precondition,
 ) -> Result<Plan> {
     let plan = find(work, id, expected).await?;
     if plan.status == status {

@@ -2,17 +2,20 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::domain::accounts::accounts::check_version;
 use crate::domain::services::operations::{self, NewOperation};
-use crate::domain::{Error, Fault, Object, Result, Work};
-use crate::model::catalog::servers::{Placement, Server, ServerView, VirtualServer, VirtualServerView};
+use crate::domain::{Error, Fault, Object, Result, Work, check_version};
+use crate::model::accounts::accounts::Environment;
+use crate::model::catalog::servers::{
+    Placement, SealedSecret, Server, ServerView, VirtualServer, VirtualServerView,
+};
 use crate::model::connector::Descriptor;
 use crate::model::events::events::EventType;
 use crate::model::ids::{ServerId, VirtualServerId};
 use crate::model::services::operations::{Action, OperationKind, Step};
 use crate::model::services::operations::{Lane, Operation};
-use crate::model::{Actor, Json, Subtree};
+use crate::model::{Actor, Json, Precondition, Subtree};
 use crate::store;
+use crate::store::versions::Versioned;
 
 /// A new server as it was asked for; its credentials are sealed at the edge.
 #[derive(Debug, Clone)]
@@ -21,7 +24,7 @@ pub struct Registration {
     pub name: String,
     pub connector: String,
     pub settings: Map<String, Value>,
-    pub credentials: Option<String>,
+    pub credentials: Option<SealedSecret>,
 }
 
 /// Registers a server under the caller's account.
@@ -35,16 +38,23 @@ pub async fn register(
         let detail = format!("there is no connector {:?}; see GET /v1/connectors", registration.connector);
         return Err(Error::invalid("/connector", "unknown_connector", detail));
     };
+    if actor.environment == Environment::Test && !connector.simulated {
+        let detail = format!("The connector {} is for live accounts only.", connector.name);
+        return Err(Error::EnvironmentMismatch(detail));
+    }
     check_settings(connector, &registration.settings)?;
     let account = crate::domain::accounts::accounts::open(&mut work.tx, actor.subject_id).await?;
     let server = Server {
         id: registration.id,
         account_id: account.id,
         path: account.path.clone(),
+        environment: account.environment,
         name: registration.name,
         connector: registration.connector,
         settings: Json(registration.settings),
-        credentials: registration.credentials,
+        credentials_set_at: registration.credentials.as_ref().map(|_| work.now),
+        credentials_fingerprint: registration.credentials.as_ref().map(|secret| secret.fingerprint.clone()),
+        credentials: registration.credentials.map(|secret| secret.sealed),
         maintenance: false,
         version: 1,
         created_at: work.now,
@@ -86,21 +96,21 @@ fn check_settings(connector: &Descriptor, settings: &Map<String, Value>) -> Resu
 pub struct Change {
     pub name: Option<String>,
     pub settings: Option<Map<String, Value>>,
-    pub credentials: Option<String>,
+    pub credentials: Option<SealedSecret>,
     pub maintenance: Option<bool>,
 }
 
-/// Changes a server; with `expected`, only if that is still its version.
+/// Changes a server; only at a version that `expected` admits.
 pub async fn change(
     work: &mut Work,
     id: ServerId,
     change: Change,
-    expected: Option<i64>,
+    expected: &Precondition,
     connector: impl FnOnce(&str) -> Option<Descriptor>,
 ) -> Result<Server> {
     let mut server =
         store::catalog::servers::find(&mut work.tx, id).await?.ok_or(Error::NotFound("server"))?;
-    check_version(server.version, expected)?;
+    check_version(work, Versioned::Server, id, server.version, expected).await?;
     let before = ServerView::from(server.clone());
     if let Some(settings) = change.settings {
         if let Some(connector) = connector(&server.connector) {
@@ -109,7 +119,11 @@ pub async fn change(
         server.settings = Json(settings);
     }
     server.name = change.name.unwrap_or(server.name);
-    server.credentials = change.credentials.or(server.credentials);
+    if let Some(secret) = change.credentials {
+        server.credentials = Some(secret.sealed);
+        server.credentials_fingerprint = Some(secret.fingerprint);
+        server.credentials_set_at = Some(work.now);
+    }
     server.maintenance = change.maintenance.unwrap_or(server.maintenance);
     if !store::catalog::servers::update(&mut work.tx, &server, work.now).await? {
         return Err(Error::Busy);
@@ -190,7 +204,8 @@ pub async fn combine(
     Ok(server)
 }
 
-/// Whether the caller may build on a server: one of its own or of an account above.
+/// Whether the caller may build on a server: one of its own or of an account above, in its own environment.
 fn reaches(subtree: &Subtree, actor: &Actor, server: &Server) -> bool {
-    subtree.covers(&server.path) || server.path.covers(&actor.subject_path)
+    let near = subtree.covers(&server.path) || server.path.covers(&actor.subject_path);
+    near && server.environment == actor.environment
 }

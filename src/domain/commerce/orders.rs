@@ -8,7 +8,7 @@ use super::changes;
 use crate::domain::accounts::accounts::{Made, open};
 use crate::domain::services::operations::{self, NewOperation};
 use crate::domain::services::resources::{self, NewResource};
-use crate::domain::{Error, Fault, Object, Result, Work, quotas};
+use crate::domain::{Error, Fault, Object, Result, Work, check_version, quotas};
 use crate::model::accounts::accounts::{Account, AccountType};
 use crate::model::catalog::plans::PlanTerms;
 use crate::model::commerce::orders::{Item, ItemRequest, ItemStatus, Order, OrderStatus, OrderView};
@@ -20,10 +20,11 @@ use crate::model::services::Access;
 use crate::model::services::operations::{Action, Lane, OperationKind, Step};
 use crate::model::services::services::{Lifecycle, Service};
 use crate::model::services::specs::{ResourceSpec, ResourceType};
-use crate::model::{Actor, Json};
+use crate::model::{Actor, Json, Precondition};
 use crate::store;
 use crate::store::catalog::plans::Offer;
 use crate::store::quotas::quotas::{Grant, Holder};
+use crate::store::versions::Versioned;
 
 /// An order as it was asked for.
 #[derive(Debug, Clone)]
@@ -331,8 +332,9 @@ fn check_resources(at: usize, terms: &PlanTerms, new_resources: &[NewResource]) 
 }
 
 /// Takes back an order of which nothing has been done yet.
-pub async fn cancel(work: &mut Work, id: OrderId) -> Result<Order> {
+pub async fn cancel(work: &mut Work, id: OrderId, expected: &Precondition) -> Result<Order> {
     let mut order = find(work, id).await?;
+    check_version(work, Versioned::Order, id, order.version, expected).await?;
     if order.status == OrderStatus::Cancelled {
         return Ok(order);
     }
@@ -380,8 +382,9 @@ pub async fn dismantle(work: &mut Work, item: &Item) -> Result<()> {
 }
 
 /// Takes up a failed order again.
-pub async fn retry(work: &mut Work, id: OrderId) -> Result<Order> {
+pub async fn retry(work: &mut Work, id: OrderId, expected: &Precondition) -> Result<Order> {
     let order = find(work, id).await?;
+    check_version(work, Versioned::Order, id, order.version, expected).await?;
     let operation = match order.operation_id {
         Some(operation) if order.retryable && order.status.may_become(OrderStatus::Queued) => operation,
         _ => {

@@ -6,7 +6,7 @@ use crate::model::accounts::accounts::AccountType;
 use crate::model::events::events::EventType;
 use crate::model::ids::{AccountId, HoldId, OperationId, ServiceId, SubscriptionId};
 use crate::model::scopes::Scope;
-use crate::model::services::holds::{Effect, Hold, HoldStatus, ReasonClass, TargetType};
+use crate::model::services::holds::{Effect, Hold, HoldScope, HoldStatus, ReasonClass, TargetType};
 use crate::model::services::operations::{Action, Lane, OperationKind, Step, Task};
 use crate::model::services::{Access, services::Lifecycle};
 use crate::model::{Actor, Path, Time};
@@ -28,7 +28,8 @@ struct Found {
     id: String,
     account_id: AccountId,
     path: Path,
-    /// What holds on it are found by: its own target first, then those of all that is above.
+    /// What holds on it itself are found by, and what it itself and all that is above it.
+    own: Vec<String>,
     targets: Vec<String>,
     service: Option<ServiceId>,
 }
@@ -37,7 +38,7 @@ async fn find(conn: &mut Conn, on: On) -> Result<Found> {
     let (target_type, id, account_id, path, mut targets, service) = match on {
         On::Account(id) => {
             let account = store::accounts::accounts::find(conn, id).await?.ok_or(Error::AccountNotFound)?;
-            (TargetType::Account, id.to_string(), id, account.path, Vec::new(), None)
+            (TargetType::Account, id.to_string(), id, account.path, vec![id.to_string()], None)
         }
         On::Subscription(id) => {
             let found = store::commerce::subscriptions::find(conn, id)
@@ -59,14 +60,19 @@ async fn find(conn: &mut Conn, on: On) -> Result<Found> {
             (TargetType::Service, id.to_string(), found.account_id, found.path, own, Some(id))
         }
     };
+    let own = match on {
+        On::Account(_) => vec![path.to_string(), id.clone()],
+        On::Subscription(_) | On::Service(_) => vec![id.clone()],
+    };
     targets.extend(store::services::holds::targets_above(&path));
-    Ok(Found { target_type, id, account_id, path, targets, service })
+    Ok(Found { target_type, id, account_id, path, own, targets, service })
 }
 
 /// A hold as it was asked for.
 #[derive(Debug, Clone)]
 pub struct Placing {
     pub effect: Effect,
+    pub scope: HoldScope,
     /// A reason class, or a word of the caller's own after the class and a dot: `payment.card_failed`.
     pub reason_code: String,
     pub reason: Option<String>,
@@ -115,6 +121,24 @@ fn strongest(holds: &[Hold]) -> Access {
     holds.iter().map(|hold| hold.effect.access()).max().unwrap_or(Access::Full)
 }
 
+/// What the holds leave of the access of services.
+fn of_services(holds: &[Hold]) -> Access {
+    let reaching = holds.iter().filter(|hold| hold.scope() == HoldScope::All);
+    reaching.map(|hold| hold.effect.access()).max().unwrap_or(Access::Full)
+}
+
+/// A hold that leaves what an account has alone is on an account, and suspends it.
+fn check_scope(on: On, placing: &Placing) -> Result<()> {
+    let fits = matches!(on, On::Account(_)) && placing.effect == Effect::Suspend;
+    match placing.scope == HoldScope::All || fits {
+        true => Ok(()),
+        false => {
+            let detail = "account_only is for the suspension of an account";
+            Err(Error::invalid("/scope", "not_applicable", detail))
+        }
+    }
+}
+
 /// Places a hold, or finds that an equal one is in force.
 pub async fn place(
     work: &mut Work,
@@ -126,6 +150,15 @@ pub async fn place(
     let class = class_of(&placing.reason_code)?;
     let found = find(&mut work.tx, on).await?;
     allowed(actor, class)?;
+    check_scope(on, &placing)?;
+    if matches!(on, On::Account(_)) && found.path.depth() == 1 && placing.effect == Effect::Suspend {
+        // Its keys could only read then, and nobody stands above it who could lift the hold.
+        return Err(Error::State {
+            current: "the operator's own account".into(),
+            action: "A suspension",
+            allowed: Vec::new(),
+        });
+    }
     let starts_later = placing.starts_at.is_some_and(|starts| starts > work.now);
     let ends_first = placing.starts_at.unwrap_or(work.now);
     if placing.expires_at.is_some_and(|expires| expires <= ends_first) {
@@ -138,7 +171,10 @@ pub async fn place(
         path: found.path.clone(),
         target_type: found.target_type,
         target_id: found.id.clone(),
-        target: found.targets[0].clone(),
+        target: match placing.scope {
+            HoldScope::All => found.own[0].clone(),
+            HoldScope::AccountOnly => found.id.clone(),
+        },
         status: if starts_later { HoldStatus::Scheduled } else { HoldStatus::Active },
         effect: placing.effect,
         reason_class: class,
@@ -172,7 +208,7 @@ pub async fn place(
     if placed && !starts_later {
         remaining.push(hold.clone());
     }
-    let operation_id = match strongest(&remaining) != strongest(&before) {
+    let operation_id = match of_services(&remaining) != of_services(&before) {
         true => Some(bring_about(work, &actor.request_id.to_string(), &found).await?),
         false => None,
     };
@@ -192,9 +228,12 @@ pub async fn lift(work: &mut Work, actor: &Actor, on: On, reason_code: Option<&s
         None => actor.hold_classes.to_vec(),
     };
     let before = store::services::holds::in_force(&mut work.tx, &found.targets).await?;
-    let scheduled = store::services::holds::scheduled(&mut work.tx, &found.targets[0]).await?;
+    let mut scheduled = Vec::new();
+    for own in &found.own {
+        scheduled.extend(store::services::holds::scheduled(&mut work.tx, own).await?);
+    }
     let mine = |hold: &Hold| {
-        hold.target == found.targets[0]
+        found.own.contains(&hold.target)
             && classes.contains(&hold.reason_class)
             && (actor.principal_path.covers(&hold.placed_by_path) || actor.has(Scope::HoldsOverride))
     };
@@ -209,7 +248,7 @@ pub async fn lift(work: &mut Work, actor: &Actor, on: On, reason_code: Option<&s
         .filter(|hold| !holds.iter().any(|lifted: &Hold| lifted.id == hold.id))
         .cloned()
         .collect();
-    let operation_id = match strongest(&remaining) != strongest(&before) {
+    let operation_id = match of_services(&remaining) != of_services(&before) {
         true => Some(bring_about(work, &actor.request_id.to_string(), &found).await?),
         false => None,
     };
@@ -300,12 +339,13 @@ pub async fn turn_the_clock(work: &mut Work, limit: i64) -> Result<usize> {
         };
         if moved {
             turned += 1;
-            if hold.effect.access() != Access::Full {
+            if hold.effect.access() != Access::Full && hold.scope() == HoldScope::All {
                 let found = Found {
                     target_type: hold.target_type,
                     id: hold.target_id.clone(),
                     account_id: hold.account_id,
                     path: hold.path.clone(),
+                    own: vec![hold.target.clone()],
                     targets: vec![hold.target.clone()],
                     service: hold.target_id.parse().ok(),
                 };
@@ -316,8 +356,7 @@ pub async fn turn_the_clock(work: &mut Work, limit: i64) -> Result<usize> {
     Ok(turned)
 }
 
-/// The holds that reach a service, an account or a subscription now, from itself up to the operator.
-pub async fn in_force(conn: &mut Conn, on: On) -> Result<Vec<Hold>> {
-    let found = find(conn, on).await?;
-    Ok(store::services::holds::in_force(conn, &found.targets).await?)
+/// Where the account is whose the service, the account or the subscription is.
+pub async fn path_of(conn: &mut Conn, on: On) -> Result<Path> {
+    Ok(find(conn, on).await?.path)
 }

@@ -11,7 +11,7 @@ use crate::model::services::operations::{
     Lane, Operation, OperationKind, OperationStatus, OperationView, Step, StepStatus, Task,
 };
 use crate::model::services::resources::ResourceLifecycle;
-use crate::model::{Json, Path};
+use crate::model::{Json, Path, Precondition};
 use crate::store;
 
 /// Work to be queued.
@@ -153,7 +153,7 @@ pub async fn cancel(work: &mut Work, id: OperationId) -> Result<Operation> {
     let operation = find(work, id).await?;
     match (operation.kind, operation.order_id, operation.resource_id) {
         (OperationKind::OrderProvision, Some(order), _) => {
-            orders::cancel(work, order).await?;
+            orders::cancel(work, order, &Precondition::NONE).await?;
             find(work, id).await
         }
         (OperationKind::ResourceCreate, _, Some(resource)) => {

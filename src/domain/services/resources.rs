@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Map;
 
 use super::operations::{self, NewOperation};
-use crate::domain::accounts::accounts::{Made, check_version};
-use crate::domain::{Error, Result, Work, quotas};
+use crate::domain::accounts::accounts::Made;
+use crate::domain::{Error, Result, Work, check_version, quotas};
 use crate::model::ids::{ResourceId, ServiceId};
 use crate::model::quotas::QuotaKey;
 use crate::model::services::holds::Effect;
@@ -14,8 +14,9 @@ use crate::model::services::operations::{Action, Lane, OperationKind, Step, Task
 use crate::model::services::resources::{Resource, ResourceLifecycle};
 use crate::model::services::services::{Lifecycle, Service};
 use crate::model::services::specs::{ResourceSpec, ResourceType};
-use crate::model::{Actor, Json};
+use crate::model::{Actor, Json, Precondition};
 use crate::store;
+use crate::store::versions::Versioned;
 
 /// A new resource as it was asked for; its password was hashed at the edge.
 #[derive(Debug, Clone)]
@@ -170,10 +171,10 @@ pub struct Change {
     pub password_hash: Option<String>,
 }
 
-async fn changeable(work: &mut Work, id: ResourceId, expected: Option<i64>) -> Result<(Resource, Service)> {
+async fn changeable(work: &mut Work, id: ResourceId, expected: &Precondition) -> Result<(Resource, Service)> {
     let resource =
         store::services::resources::find(&mut work.tx, id).await?.ok_or(Error::NotFound("resource"))?;
-    check_version(resource.version, expected)?;
+    check_version(work, Versioned::Resource, id, resource.version, expected).await?;
     let service = service(work, resource.service_id).await?;
     check_changeable(work, &service).await?;
     if resource.lifecycle != ResourceLifecycle::Active {
@@ -192,7 +193,7 @@ pub async fn change(
     actor: &Actor,
     id: ResourceId,
     change: Change,
-    expected: Option<i64>,
+    expected: &Precondition,
 ) -> Result<Resource> {
     let (resource, service) = changeable(work, id, expected).await?;
     let wanted = changed(resource.spec.0.clone(), &change)?;
@@ -264,7 +265,7 @@ pub async fn delete(
     work: &mut Work,
     actor: &Actor,
     id: ResourceId,
-    expected: Option<i64>,
+    expected: &Precondition,
 ) -> Result<Resource> {
     let (mut resource, service) = changeable(work, id, expected).await?;
     if resource.resource_type == ResourceType::Domain {

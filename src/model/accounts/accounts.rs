@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::delegation::{Allow, Delegation};
 use crate::model::ids::AccountId;
 use crate::model::{Json, Path, Time};
 use crate::stored_as_text;
@@ -72,6 +73,8 @@ pub struct Account {
     pub external_id_by: Option<AccountId>,
     pub fingerprint: String,
     pub metadata: Json<BTreeMap<String, String>>,
+    pub delegation: Allow,
+    pub require_idempotency_key: bool,
     pub version: i64,
     pub created_at: Time,
     pub updated_at: Time,
@@ -106,6 +109,10 @@ pub struct AccountView {
     /// The caller's own name for the account, unique among the accounts it made.
     pub external_id: Option<String>,
     pub metadata: BTreeMap<String, String>,
+    /// What the accounts above may do in this one and in all below it.
+    pub delegation: Delegation,
+    /// Whether the account's own keys and tokens must send an `Idempotency-Key` with each change.
+    pub require_idempotency_key: bool,
     pub created_at: Time,
     pub updated_at: Time,
 }
@@ -132,6 +139,8 @@ impl Account {
             currency: account.currency,
             external_id: account.external_id,
             metadata: account.metadata.0,
+            delegation: Delegation { allow: account.delegation },
+            require_idempotency_key: account.require_idempotency_key,
             created_at: account.created_at,
             updated_at: account.updated_at,
         }

@@ -4,6 +4,17 @@ use utoipa::ToSchema;
 
 use crate::model::Time;
 use crate::model::ids::{AccountId, KeyId};
+use crate::stored_as_text;
+
+stored_as_text! {
+    /// Who acted, as far as the reader may know.
+    pub enum ActedAs {
+        /// The account itself, or one between it and the reader.
+        Account = "account",
+        /// Somebody above the reader.
+        Operator = "operator",
+    }
+}
 
 /// An audit line as callers see it: who did what to the account, and when.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -18,6 +29,8 @@ pub struct AuditLineView {
     pub action: String,
     /// The identifier of the object that was made or changed.
     pub resource: Option<String>,
+    /// `operator` where whoever acted stands above the caller; then it is not told who it was.
+    pub acted_as: ActedAs,
     /// Whose credential it was; none where that account stands above the caller's.
     pub principal_id: Option<AccountId>,
     /// None where its account stands above the caller's.

@@ -3,6 +3,8 @@ use utoipa::ToSchema;
 
 use super::accounts::Environment;
 use super::addresses::AddressRange;
+use super::clients::{AuthMethod, Jwk, Jwks};
+use super::roots::Root;
 use crate::model::ids::{AccountId, KeyId};
 use crate::model::scopes::Scope;
 use crate::model::services::ReasonClass;
@@ -15,6 +17,9 @@ stored_as_text! {
         Revoked = "revoked",
     }
 }
+
+/// The rate class of every key that was not put into another.
+pub const STANDARD_CLASS: &str = "standard";
 
 /// A credential's row. Of the secret it has only the SHA-256, in hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq, crate::model::rows::Record)]
@@ -32,6 +37,11 @@ pub struct Key {
     pub hold_classes: Json<Vec<ReasonClass>>,
     /// From where it may be used; from everywhere if there is none.
     pub allowed_addresses: Json<Vec<AddressRange>>,
+    /// The accounts to which it is narrowed; it reaches all below its own if there is none.
+    pub roots: Json<Vec<Root>>,
+    /// How it authenticates as an OAuth client, and the public keys of its assertions.
+    pub auth_method: AuthMethod,
+    pub jwks: Json<Vec<Jwk>>,
     pub status: KeyStatus,
     pub created_by: String,
     pub created_at: Time,
@@ -40,6 +50,8 @@ pub struct Key {
     pub revoked_at: Option<Time>,
     pub last_used_at: Option<Time>,
     pub last_used_ip: Option<String>,
+    /// How much may be asked for with it, by the name that the settings give.
+    pub rate_class: String,
     pub version: i64,
 }
 
@@ -58,6 +70,13 @@ pub struct KeyView {
     pub hold_classes: Vec<ReasonClass>,
     /// From where the key and its tokens are taken; from everywhere if there is none.
     pub allowed_addresses: Vec<AddressRange>,
+    /// The accounts that the key and its tokens reach, each with all below it; everything below its own account
+    /// if there is none.
+    pub roots: Vec<AccountId>,
+    /// How it authenticates to the OAuth endpoints: with its secret, in HTTP Basic or in the form, or with assertions.
+    pub token_endpoint_auth_method: AuthMethod,
+    /// The public keys of its assertions.
+    pub jwks: Option<Jwks>,
     pub status: KeyStatus,
     pub created_at: Time,
     /// Before that the key is refused.
@@ -71,6 +90,9 @@ pub struct KeyView {
     /// The network from which it was used last: the first 24 bits of the address, of an IPv6 address 48.
     #[schema(example = "203.0.113.0/24")]
     pub last_used_ip: Option<String>,
+    /// How much may be asked for with it; see `GET /v1/limits`.
+    #[schema(example = "standard")]
+    pub rate_class: String,
 }
 
 impl From<Key> for KeyView {
@@ -83,6 +105,9 @@ impl From<Key> for KeyView {
             scopes: key.scopes.0,
             hold_classes: key.hold_classes.0,
             allowed_addresses: key.allowed_addresses.0,
+            roots: key.roots.0.into_iter().map(|root| root.id).collect(),
+            token_endpoint_auth_method: key.auth_method,
+            jwks: Some(Jwks { keys: key.jwks.0 }).filter(|jwks| !jwks.keys.is_empty()),
             status: key.status,
             created_at: key.created_at,
             not_before: key.not_before,
@@ -90,6 +115,7 @@ impl From<Key> for KeyView {
             overlap_ends_at: key.former_until,
             last_used_at: key.last_used_at,
             last_used_ip: key.last_used_ip,
+            rate_class: key.rate_class,
         }
     }
 }

@@ -4,4 +4,11 @@
 pub mod accounts;
 pub mod addresses;
 pub mod audit;
+pub mod checkpoints;
+pub mod clients;
+pub mod delegation;
 pub mod keys;
+pub mod origins;
+pub mod requests;
+pub mod roots;
+pub mod storefront_keys;

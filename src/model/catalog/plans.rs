@@ -117,6 +117,12 @@ pub struct PlanView {
 }
 
 impl Plan {
+    /// The plan as everybody may see it while it is on sale.
+    pub fn published(self) -> PlanView {
+        let nobody = Path::root(AccountId::new());
+        PlanView { metadata: BTreeMap::new(), ..self.seen_by(&nobody) }
+    }
+
     /// The plan as the account at `viewer` sees it.
     pub fn seen_by(self, viewer: &Path) -> PlanView {
         let own = viewer.covers(&self.path);

@@ -3,6 +3,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::service_types::ServiceType;
+use crate::model::accounts::accounts::Environment;
 use crate::model::ids::{AccountId, ServerId, VirtualServerId};
 use crate::model::{Json, Path, Time};
 
@@ -12,14 +13,40 @@ pub struct Server {
     pub id: ServerId,
     pub account_id: AccountId,
     pub path: Path,
+    /// That of its account.
+    pub environment: Environment,
     pub name: String,
     pub connector: String,
     pub settings: Json<Map<String, Value>>,
     pub credentials: Option<String>,
+    /// What the credentials are recognised by, and when they were set; none of those from before it was kept.
+    pub credentials_fingerprint: Option<String>,
+    pub credentials_set_at: Option<Time>,
     pub maintenance: bool,
     pub version: i64,
     pub created_at: Time,
     pub updated_at: Time,
+}
+
+/// A secret that is written and never read back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Secret)]
+pub struct SecretView {
+    /// Whether there is one.
+    pub set: bool,
+    /// Tells one value from another, and nothing that the value could be guessed by; none if it was set before
+    /// fingerprints were kept.
+    #[schema(example = "sha256:ab12cd34")]
+    pub fingerprint: Option<String>,
+    /// When it was set last.
+    pub updated_at: Option<Time>,
+}
+
+/// A secret on its way into the database.
+#[derive(Debug, Clone)]
+pub struct SealedSecret {
+    pub sealed: String,
+    pub fingerprint: String,
 }
 
 /// A backend installation as its operator sees it.
@@ -28,13 +55,14 @@ pub struct Server {
 pub struct ServerView {
     pub id: ServerId,
     pub account_id: AccountId,
+    /// That of its account: services of test accounts run on test servers, and no others do.
+    pub environment: Environment,
     pub name: String,
     /// How it is spoken to; see `GET /v1/connectors`.
     #[schema(example = "files")]
     pub connector: String,
     pub settings: Map<String, Value>,
-    /// Whether credentials were set; they are never read back.
-    pub has_credentials: bool,
+    pub credentials: SecretView,
     /// Nothing new is placed on a server in maintenance.
     pub maintenance: bool,
     pub created_at: Time,
@@ -46,10 +74,15 @@ impl From<Server> for ServerView {
         Self {
             id: server.id,
             account_id: server.account_id,
+            environment: server.environment,
             name: server.name,
             connector: server.connector,
             settings: server.settings.0,
-            has_credentials: server.credentials.is_some(),
+            credentials: SecretView {
+                set: server.credentials.is_some(),
+                fingerprint: server.credentials_fingerprint,
+                updated_at: server.credentials_set_at,
+            },
             maintenance: server.maintenance,
             created_at: server.created_at,
             updated_at: server.updated_at,

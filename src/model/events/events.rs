@@ -13,8 +13,12 @@ stored_as_text! {
         AccountUpdated = "account.updated",
         KeyCreated = "key.created",
         KeyRotated = "key.rotated",
+        KeyUpdated = "key.updated",
         KeyRevoked = "key.revoked",
         KeyLeaked = "key.leaked",
+        StorefrontKeyCreated = "storefront_key.created",
+        StorefrontKeyUpdated = "storefront_key.updated",
+        StorefrontKeyRevoked = "storefront_key.revoked",
         ServerCreated = "server.created",
         ServerUpdated = "server.updated",
         VirtualServerCreated = "virtual_server.created",
@@ -46,7 +50,12 @@ stored_as_text! {
         WebhookEndpointCreated = "webhook_endpoint.created",
         WebhookEndpointUpdated = "webhook_endpoint.updated",
         WebhookEndpointDeleted = "webhook_endpoint.deleted",
+        WebhookEndpointSecretRotated = "webhook_endpoint.secret_rotated",
         WebhookEndpointDisabled = "webhook_endpoint.disabled",
+        /// Sent to one endpoint because its owner wants to try it; never in the feed.
+        WebhookEndpointTest = "webhook_endpoint.test",
+        /// Asks one endpoint whether it wants to be sent events; never in the feed.
+        WebhookEndpointVerify = "webhook_endpoint.verify",
     }
 }
 

@@ -1,19 +1,39 @@
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::events::EventType;
-use crate::model::ids::{AccountId, DeliveryId, EventId, WebhookEndpointId};
+use crate::model::ids::{AccountId, WebhookEndpointId};
 use crate::model::{Json, Path, Time};
 use crate::stored_as_text;
 
 stored_as_text! {
-    pub enum EndpointStatus {
+    /// Whether an endpoint is to be sent events, as its owner wants it.
+    pub enum EndpointSwitch {
         Enabled = "enabled",
         Disabled = "disabled",
     }
 }
 
-/// A webhook endpoint's row; its secret is sealed.
+stored_as_text! {
+    /// Whether an endpoint is sent events: `pending` until it has answered its challenge.
+    pub enum EndpointStatus {
+        Pending = "pending",
+        Enabled = "enabled",
+        Disabled = "disabled",
+    }
+}
+
+stored_as_text! {
+    /// Whether deliveries have the object with them up to 20 KB, or name it only.
+    pub enum Payload {
+        Full = "full",
+        Thin = "thin",
+    }
+}
+
+/// A webhook endpoint's row; its secrets are sealed.
 #[derive(Debug, Clone, PartialEq, Eq, crate::model::rows::Record)]
 pub struct WebhookEndpoint {
     pub id: WebhookEndpointId,
@@ -23,15 +43,37 @@ pub struct WebhookEndpoint {
     pub description: Option<String>,
     /// Empty means every type.
     pub event_types: Json<Vec<EventType>>,
+    pub payload: Payload,
+    pub headers: Json<BTreeMap<String, String>>,
+    /// A JSON object of headers, sealed as a whole.
+    pub secret_headers: Option<String>,
+    pub secret_header_names: Json<Vec<String>>,
     pub secret: String,
-    pub status: EndpointStatus,
+    pub signing_key: Option<String>,
+    pub public_key: Option<String>,
+    pub old_secrets_until: Option<Time>,
+    #[record(rename = "status")]
+    pub switch: EndpointSwitch,
+    pub verify: bool,
+    /// What the endpoint has to answer before it is sent events; none once it has.
+    pub challenge: Option<String>,
     pub failing_since: Option<Time>,
     pub version: i64,
     pub created_at: Time,
     pub updated_at: Time,
 }
 
-/// A webhook endpoint as callers see it; never its secret.
+impl WebhookEndpoint {
+    pub fn status(&self) -> EndpointStatus {
+        match (self.switch, &self.challenge) {
+            (EndpointSwitch::Disabled, _) => EndpointStatus::Disabled,
+            (EndpointSwitch::Enabled, Some(_)) => EndpointStatus::Pending,
+            (EndpointSwitch::Enabled, None) => EndpointStatus::Enabled,
+        }
+    }
+}
+
+/// A webhook endpoint as callers see it; never its secrets.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = WebhookEndpoint)]
 pub struct WebhookEndpointView {
@@ -42,6 +84,18 @@ pub struct WebhookEndpointView {
     pub description: Option<String>,
     /// Empty means every type.
     pub event_types: Vec<EventType>,
+    pub payload: Payload,
+    /// What every delivery carries beside the headers of its own.
+    pub headers: BTreeMap<String, String>,
+    /// The names of the headers whose values are not told.
+    pub secret_headers: Vec<String>,
+    /// What the Ed25519 signatures (`v1a`) are checked with, if there are any.
+    #[schema(example = "whpk_…")]
+    pub public_key: Option<String>,
+    /// Until when deliveries are signed with a secret before as well.
+    pub old_secrets_until: Option<Time>,
+    /// Whether the endpoint has to answer a challenge before it is sent events.
+    pub verify: bool,
     pub status: EndpointStatus,
     /// Since when every delivery failed.
     pub failing_since: Option<Time>,
@@ -52,12 +106,18 @@ pub struct WebhookEndpointView {
 impl From<WebhookEndpoint> for WebhookEndpointView {
     fn from(endpoint: WebhookEndpoint) -> Self {
         Self {
+            status: endpoint.status(),
             id: endpoint.id,
             account_id: endpoint.account_id,
             url: endpoint.url,
             description: endpoint.description,
             event_types: endpoint.event_types.0,
-            status: endpoint.status,
+            payload: endpoint.payload,
+            headers: endpoint.headers.0,
+            secret_headers: endpoint.secret_header_names.0,
+            public_key: endpoint.public_key,
+            old_secrets_until: endpoint.old_secrets_until,
+            verify: endpoint.verify,
             failing_since: endpoint.failing_since,
             created_at: endpoint.created_at,
             updated_at: endpoint.updated_at,
@@ -65,7 +125,7 @@ impl From<WebhookEndpoint> for WebhookEndpointView {
     }
 }
 
-/// An endpoint with its secret, as it is told once: when it is made.
+/// An endpoint with its secret, as it is told once: when it is made, and when it gets a new one.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CreatedWebhookEndpoint {
     #[serde(flatten)]
@@ -75,70 +135,61 @@ pub struct CreatedWebhookEndpoint {
     pub secret: String,
 }
 
-stored_as_text! {
-    pub enum DeliveryStatus {
-        Pending = "pending",
-        Delivered = "delivered",
-        Failed = "failed",
+/// A secret before, which deliveries are signed with as well until it ends.
+#[derive(Debug, Clone, PartialEq, Eq, crate::model::rows::Record)]
+pub struct OldSecret {
+    pub secret: String,
+    pub signing_key: Option<String>,
+}
+
+/// What the queue has to know of an endpoint to tell whether it hears of an event.
+#[derive(Debug, Clone, PartialEq, Eq, crate::model::rows::Record)]
+pub struct Listener {
+    pub id: WebhookEndpointId,
+    pub account_id: AccountId,
+    pub path: Path,
+    pub event_types: Json<Vec<EventType>>,
+    pub payload: Payload,
+    #[record(rename = "status")]
+    pub switch: EndpointSwitch,
+    pub challenge: Option<String>,
+    /// Which transactions had been committed when the endpoint was made: `first open:next:open,open…`.
+    pub made_at: Option<String>,
+}
+
+impl Listener {
+    /// Whether an event of a transaction came before the endpoint.
+    pub fn is_younger_than(&self, position: i64) -> bool {
+        let Some(made_at) = &self.made_at else { return false };
+        let mut parts = made_at.splitn(3, ':');
+        let mut bound = || parts.next().and_then(|bound| bound.parse::<i64>().ok()).unwrap_or_default();
+        let (first_open, next) = (bound(), bound());
+        let open = parts.next().unwrap_or_default();
+        position < first_open || position < next && !open.split(',').any(|open| open.parse() == Ok(position))
     }
 }
 
-/// One try to deliver.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Attempt {
-    pub at: Time,
-    /// What the endpoint answered, if it did.
-    pub status: Option<u16>,
-    pub duration_ms: u64,
-    /// Why it failed, in one word: `timeout`, `refused`, `blocked_address`, `status` …
-    pub error: Option<String>,
-    /// The first KiB of the answer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub body: Option<String>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// A delivery's row.
-#[derive(Debug, Clone, PartialEq, Eq, crate::model::rows::Record)]
-pub struct Delivery {
-    pub id: DeliveryId,
-    pub account_id: AccountId,
-    pub path: Path,
-    pub endpoint_id: WebhookEndpointId,
-    pub event_id: EventId,
-    pub event_type: EventType,
-    pub status: DeliveryStatus,
-    pub due_at: Option<Time>,
-    pub fence: i64,
-    pub attempts: Json<Vec<Attempt>>,
-    pub created_at: Time,
-    pub updated_at: Time,
-}
-
-#[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(as = Delivery)]
-pub struct DeliveryView {
-    pub id: DeliveryId,
-    pub endpoint_id: WebhookEndpointId,
-    /// Also the `webhook-id` header of every attempt.
-    pub event_id: EventId,
-    pub event_type: EventType,
-    pub status: DeliveryStatus,
-    pub next_attempt_at: Option<Time>,
-    pub attempts: Vec<Attempt>,
-    pub created_at: Time,
-}
-
-impl From<Delivery> for DeliveryView {
-    fn from(delivery: Delivery) -> Self {
-        Self {
-            id: delivery.id,
-            endpoint_id: delivery.endpoint_id,
-            event_id: delivery.event_id,
-            event_type: delivery.event_type,
-            status: delivery.status,
-            next_attempt_at: delivery.due_at,
-            attempts: delivery.attempts.0,
-            created_at: delivery.created_at,
-        }
+    #[test]
+    fn an_endpoint_is_younger_than_what_its_snapshot_saw() {
+        let made_at = |text: Option<&str>| Listener {
+            id: WebhookEndpointId::new(),
+            account_id: AccountId::new(),
+            path: Path::root(AccountId::new()),
+            event_types: Json(Vec::new()),
+            payload: Payload::Full,
+            switch: EndpointSwitch::Enabled,
+            challenge: None,
+            made_at: text.map(str::to_owned),
+        };
+        let younger = |text, positions: [i64; 5]| {
+            positions.map(|position| made_at(Some(text)).is_younger_than(position))
+        };
+        assert_eq!(younger("10:20:10,14", [9, 10, 13, 14, 20]), [true, false, true, false, false]);
+        assert_eq!(younger("7:7:", [5, 6, 7, 8, 9]), [true, true, false, false, false]);
+        assert!(!made_at(None).is_younger_than(1), "one from before this was kept hears of everything");
     }
 }

@@ -63,7 +63,18 @@ stored_as_text! {
     }
 }
 
-/// A hold's row. `target` is an account's path, or the identifier of a subscription or service.
+stored_as_text! {
+    /// How far down a hold on an account reaches.
+    pub enum HoldScope {
+        /// The account and all below it, with all that they have.
+        All = "all",
+        /// The account's own keys, and with them its orders: no service of its or of its customers'.
+        AccountOnly = "account_only",
+    }
+}
+
+/// A hold's row. `target` is an account's path, or the identifier of a subscription or service; or that of an account,
+/// whose path is the target of a hold that reaches further down.
 #[derive(Debug, Clone, PartialEq, Eq, crate::model::rows::Record)]
 pub struct Hold {
     pub id: HoldId,
@@ -97,6 +108,8 @@ pub struct HoldView {
     pub target_type: TargetType,
     /// None where the hold is on an account above the caller's own.
     pub target_id: Option<String>,
+    /// How far down it reaches.
+    pub scope: HoldScope,
     pub status: HoldStatus,
     pub effect: Effect,
     pub reason_class: ReasonClass,
@@ -114,10 +127,19 @@ pub struct HoldView {
 }
 
 impl Hold {
+    /// How far down it reaches.
+    pub fn scope(&self) -> HoldScope {
+        match self.target_type == TargetType::Account && self.target == self.target_id {
+            true => HoldScope::AccountOnly,
+            false => HoldScope::All,
+        }
+    }
+
     /// The hold as the account at `viewer` sees it.
     pub fn seen_by(self, viewer: &Path) -> HoldView {
         let own = viewer.covers(&self.placed_by_path);
         HoldView {
+            scope: self.scope(),
             id: self.id,
             target_type: self.target_type,
             target_id: viewer.covers(&self.path).then_some(self.target_id),

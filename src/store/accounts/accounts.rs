@@ -1,6 +1,7 @@
 use serde::Serialize;
 
 use crate::model::accounts::accounts::Account;
+use crate::model::accounts::delegation::Allow;
 use crate::model::ids::AccountId;
 use crate::model::rows::Record;
 use crate::model::{Json, Path, Time};
@@ -11,7 +12,7 @@ macro_rules! columns {
     () => {
         "a.id, a.path, a.parent_id, a.type, a.status, a.environment, a.name, a.contact_email, a.country,
          a.locale, a.time_zone, a.currency, a.external_id, a.external_id_by, a.fingerprint, a.metadata,
-         a.version, a.created_at, a.updated_at"
+         a.delegation, a.require_idempotency_key, a.version, a.created_at, a.updated_at"
     };
 }
 
@@ -20,8 +21,8 @@ pub async fn insert(tx: &mut Tx, account: &Account) -> Result<()> {
     tx.later(
         "INSERT INTO accounts (id, path, parent_id, type, status, environment, name, contact_email, country,
              locale, time_zone, currency, external_id, external_id_by, fingerprint, metadata, version,
-             created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+             created_at, updated_at, delegation, require_idempotency_key)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
     )
     .bind(account.id)
     .bind(&account.path)
@@ -42,6 +43,8 @@ pub async fn insert(tx: &mut Tx, account: &Account) -> Result<()> {
     .bind(account.version)
     .bind(account.created_at)
     .bind(account.updated_at)
+    .bind(account.delegation)
+    .bind(account.require_idempotency_key)
     .send()
     .await?;
     tx.joined("INSERT INTO account_counters (account_id, path) VALUES ($1, $2)")
@@ -64,12 +67,37 @@ pub async fn find(conn: &mut Conn, id: AccountId) -> Result<Option<Account>> {
     .await
 }
 
+/// The account that somebody acts for: it is there for its own keys, however little else they reach.
+pub async fn itself(conn: &mut Conn, subject: AccountId) -> Result<Option<Account>> {
+    conn.query(sql!("SELECT " columns!() ", " held!("a.path") " AS held FROM accounts a WHERE a.id = $1"))
+        .bind(subject)
+        .optional()
+        .await
+}
+
+/// What accounts say of those above them, where it is not that they may do everything.
+pub async fn walls(conn: &mut Conn) -> Result<Vec<(Path, Allow)>> {
+    conn.query("SELECT path, delegation FROM accounts WHERE delegation <> 'full' ORDER BY path").all().await
+}
+
+/// The account that stands at the place, if that is in the subtree.
+pub async fn at(conn: &mut Conn, place: &Path) -> Result<Option<Account>> {
+    conn.query(
+        sql!("SELECT " columns!() " FROM accounts a WHERE a.path = $1 AND a.path >= $2 AND a.path < $3"),
+    )
+    .bind(place)
+    .within()
+    .optional()
+    .await
+}
+
 /// The operator, of whom there is one.
 pub async fn root(conn: &mut Conn) -> Result<Option<Account>> {
     conn.query(sql!("SELECT " columns!() " FROM accounts a WHERE a.parent_id IS NULL")).optional().await
 }
 
-/// The account that `by` made under its own name `external_id`.
+/// The account that `by` made under its own name `external_id`: it may know of it, whatever the account says of
+/// those above it.
 pub async fn find_by_external_id(
     conn: &mut Conn,
     by: AccountId,
@@ -82,8 +110,9 @@ pub async fn find_by_external_id(
     .bind(by)
     .bind(external_id)
     .within()
-    .optional()
+    .all()
     .await
+    .map(|mut one| one.pop())
 }
 
 /// A page of the subtree's accounts in the order of (path, id), after the one named.
@@ -109,7 +138,7 @@ pub async fn page(conn: &mut Conn, after: Option<&(Path, AccountId)>, limit: i64
          FROM accounts a WHERE (a.path, a.id) > ($1, $2) AND a.path < $3 ORDER BY a.path, a.id LIMIT $4"
     ))
     .after(after)
-    .bind(limit)
+    .limit(limit)
     .all()
     .await
 }
@@ -139,7 +168,8 @@ pub async fn update(tx: &mut Tx, account: &Account, now: Time) -> Result<bool> {
     let changed = tx
         .query(
             "UPDATE accounts SET name = $2, contact_email = $3, country = $4, locale = $5, time_zone = $6,
-                 currency = $7, metadata = $8, version = version + 1, updated_at = $9
+                 currency = $7, metadata = $8, version = version + 1, updated_at = $9,
+                 delegation = $11, require_idempotency_key = $12
              WHERE id = $1 AND version = $10",
         )
         .bind(account.id)
@@ -152,6 +182,8 @@ pub async fn update(tx: &mut Tx, account: &Account, now: Time) -> Result<bool> {
         .bind(&account.metadata)
         .bind(now)
         .bind(account.version)
+        .bind(account.delegation)
+        .bind(account.require_idempotency_key)
         .execute()
         .await?;
     Ok(changed == 1)

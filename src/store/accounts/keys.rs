@@ -1,15 +1,17 @@
-use crate::model::accounts::accounts::{AccountStatus, AccountType};
+use crate::model::accounts::accounts::{AccountStatus, AccountType, Environment};
+use crate::model::accounts::clients::{AuthMethod, Jwk};
 use crate::model::accounts::keys::Key;
 use crate::model::ids::KeyId;
-use crate::model::{Path, Time};
+use crate::model::{Json, Path, Time};
 use crate::sql;
 use crate::store::{Conn, Result, Tx};
 
 macro_rules! columns {
     () => {
         "k.id, k.account_id, k.path, k.environment, k.name, k.secret_hash, k.former_hash, k.former_until,
-         k.scopes, k.hold_classes, k.allowed_addresses, k.status, k.created_by, k.created_at,
-         k.not_before, k.expires_at, k.revoked_at, k.last_used_at, k.last_used_ip, k.version"
+         k.scopes, k.hold_classes, k.allowed_addresses, k.roots, k.auth_method, k.jwks, k.status, k.created_by,
+         k.created_at, k.not_before, k.expires_at, k.revoked_at, k.last_used_at, k.last_used_ip, k.rate_class,
+         k.version"
     };
 }
 
@@ -17,8 +19,8 @@ pub async fn insert(tx: &mut Tx, key: &Key) -> Result<()> {
     tx.later(
         "INSERT INTO api_keys (id, account_id, path, environment, name, secret_hash, scopes, hold_classes,
              status, created_by, created_at, expires_at, revoked_at, last_used_at, version, allowed_addresses,
-             not_before)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+             not_before, rate_class, roots)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
     )
     .bind(key.id)
     .bind(key.account_id)
@@ -37,6 +39,8 @@ pub async fn insert(tx: &mut Tx, key: &Key) -> Result<()> {
     .bind(key.version)
     .bind(&key.allowed_addresses)
     .bind(key.not_before)
+    .bind(&key.rate_class)
+    .bind(&key.roots)
     .send()
     .await
 }
@@ -56,6 +60,8 @@ pub struct Credential {
     pub key: Key,
     pub account_status: AccountStatus,
     pub account_type: AccountType,
+    pub require_idempotency_key: bool,
+    pub account_environment: Environment,
     /// The weight of the strongest hold on the account or above it.
     pub held: Option<i64>,
 }
@@ -63,7 +69,8 @@ pub struct Credential {
 /// The key and its account, for authentication.
 pub async fn credential(conn: &mut Conn, id: KeyId) -> Result<Option<Credential>> {
     conn.query(sql!(
-        "SELECT " columns!() ", a.status AS account_status, a.type AS account_type, " held!("a.path") " AS held
+        "SELECT " columns!() ", a.status AS account_status, a.type AS account_type,
+             a.require_idempotency_key, a.environment AS account_environment, " held!("a.path", "a.id") " AS held
          FROM api_keys k JOIN accounts a ON a.id = k.account_id WHERE k.id = $1"
     ))
     .bind(id)
@@ -78,7 +85,7 @@ pub async fn page(conn: &mut Conn, after: Option<&(Path, KeyId)>, limit: i64) ->
          WHERE (k.path, k.id) > ($1, $2) AND k.path < $3 ORDER BY k.path, k.id LIMIT $4"
     ))
     .after(after)
-    .bind(limit)
+    .limit(limit)
     .all()
     .await
 }
@@ -97,6 +104,13 @@ pub async fn revoke(tx: &mut Tx, id: KeyId, now: Time) -> Result<bool> {
     Ok(changed == 1)
 }
 
+/// Puts the key into another rate class; says whether it was active.
+pub async fn set_rate_class(tx: &mut Tx, id: KeyId, class: &str) -> Result<bool> {
+    let statement =
+        "UPDATE api_keys SET rate_class = $2, version = version + 1 WHERE id = $1 AND status = 'active'";
+    Ok(tx.query(statement).bind(id).bind(class).execute().await? == 1)
+}
+
 /// Gives the key a new secret. The one it had goes on working until `former_until`, or ends if that is none;
 /// one that was on its way out ends. Says whether the key was active.
 pub async fn rotate(tx: &mut Tx, id: KeyId, secret_hash: &str, former_until: Option<Time>) -> Result<bool> {
@@ -110,6 +124,26 @@ pub async fn rotate(tx: &mut Tx, id: KeyId, secret_hash: &str, former_until: Opt
         .bind(id)
         .bind(secret_hash)
         .bind(former_until)
+        .execute()
+        .await?;
+    Ok(changed == 1)
+}
+
+/// Sets how the key authenticates as an OAuth client. Says whether the key was active.
+pub async fn set_client(
+    tx: &mut Tx,
+    id: KeyId,
+    auth_method: AuthMethod,
+    jwks: &Json<Vec<Jwk>>,
+) -> Result<bool> {
+    let changed = tx
+        .query(
+            "UPDATE api_keys SET auth_method = $2, jwks = $3, version = version + 1
+             WHERE id = $1 AND status = 'active'",
+        )
+        .bind(id)
+        .bind(auth_method)
+        .bind(jwks)
         .execute()
         .await?;
     Ok(changed == 1)

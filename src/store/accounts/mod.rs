@@ -1,3 +1,5 @@
 #[expect(clippy::module_inception, reason = "a capability's first noun has its name, in every layer")]
 pub mod accounts;
 pub mod keys;
+pub mod requests;
+pub mod storefront_keys;

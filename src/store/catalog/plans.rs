@@ -115,6 +115,14 @@ pub async fn offered(conn: &mut Conn, buyer: &Path, code_or_id: &str) -> Result<
     .await
 }
 
+/// The first of the plans, each once: those from above are found again with each part of a subtree in several.
+fn in_order(mut plans: Vec<Plan>, limit: i64) -> Vec<Plan> {
+    plans.sort_by_key(|plan| plan.id);
+    plans.dedup_by_key(|plan| plan.id);
+    plans.truncate(usize::try_from(limit).unwrap_or_default());
+    plans
+}
+
 /// A page of the plans that an account can see, its own and those of the accounts above it, by identifier.
 /// Plans from above show only while they are active.
 pub async fn visible(conn: &mut Conn, viewer: &Path, after: Option<PlanId>, limit: i64) -> Result<Vec<Plan>> {
@@ -127,6 +135,21 @@ pub async fn visible(conn: &mut Conn, viewer: &Path, after: Option<PlanId>, limi
     .bind(viewer)
     .bind(after.map(|id| id.to_string()).unwrap_or_default())
     .within()
+    .bind(limit)
+    .all()
+    .await
+    .map(|plans| in_order(plans, limit))
+}
+
+/// A page of the plans that are on sale to an account, its own and those of the accounts above it, by identifier.
+pub async fn on_sale(conn: &mut Conn, buyer: &Path, after: Option<PlanId>, limit: i64) -> Result<Vec<Plan>> {
+    conn.query(sql!(
+        "SELECT " columns!() " FROM plans p JOIN plan_versions v ON v.plan_id = p.id AND v.number = p.current
+         WHERE p.path IN (" upwards!("$1") ") AND p.status = 'active' AND p.id > $2
+         ORDER BY p.id LIMIT $3"
+    ))
+    .bind(buyer)
+    .bind(after.map(|id| id.to_string()).unwrap_or_default())
     .bind(limit)
     .all()
     .await

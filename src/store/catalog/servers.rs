@@ -6,7 +6,8 @@ use crate::store::{Conn, Result, Tx};
 
 macro_rules! server {
     () => {
-        "id, account_id, path, name, connector, settings, credentials, maintenance, version, created_at, updated_at"
+        "id, account_id, path, name, connector, settings, credentials, credentials_fingerprint, credentials_set_at,
+         maintenance, version, created_at, updated_at, environment"
     };
 }
 
@@ -18,7 +19,8 @@ macro_rules! virtual_server {
 
 pub async fn insert(tx: &mut Tx, server: &Server) -> Result<()> {
     tx.query(sql!(
-        "INSERT INTO servers (" server!() ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+        "INSERT INTO servers (" server!() ")
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
     ))
     .bind(server.id)
     .bind(server.account_id)
@@ -27,10 +29,13 @@ pub async fn insert(tx: &mut Tx, server: &Server) -> Result<()> {
     .bind(&server.connector)
     .bind(&server.settings)
     .bind(&server.credentials)
+    .bind(&server.credentials_fingerprint)
+    .bind(server.credentials_set_at)
     .bind(server.maintenance)
     .bind(server.version)
     .bind(server.created_at)
     .bind(server.updated_at)
+    .bind(server.environment)
     .execute()
     .await?;
     Ok(())
@@ -55,7 +60,7 @@ pub async fn page(conn: &mut Conn, after: Option<&(Path, ServerId)>, limit: i64)
          WHERE (path, id) > ($1, $2) AND path < $3 ORDER BY path, id LIMIT $4"
     ))
     .after(after)
-    .bind(limit)
+    .limit(limit)
     .all()
     .await
 }
@@ -64,14 +69,16 @@ pub async fn page(conn: &mut Conn, after: Option<&(Path, ServerId)>, limit: i64)
 pub async fn update(tx: &mut Tx, server: &Server, now: Time) -> Result<bool> {
     let changed = tx
         .query(
-            "UPDATE servers SET name = $2, settings = $3, credentials = $4, maintenance = $5,
-                 version = version + 1, updated_at = $6
-             WHERE id = $1 AND version = $7",
+            "UPDATE servers SET name = $2, settings = $3, credentials = $4, credentials_fingerprint = $5,
+                 credentials_set_at = $6, maintenance = $7, version = version + 1, updated_at = $8
+             WHERE id = $1 AND version = $9",
         )
         .bind(server.id)
         .bind(&server.name)
         .bind(&server.settings)
         .bind(&server.credentials)
+        .bind(&server.credentials_fingerprint)
+        .bind(server.credentials_set_at)
         .bind(server.maintenance)
         .bind(now)
         .bind(server.version)
@@ -125,7 +132,7 @@ pub async fn page_virtual(
          WHERE (path, id) > ($1, $2) AND path < $3 ORDER BY path, id LIMIT $4"
     ))
     .after(after)
-    .bind(limit)
+    .limit(limit)
     .all()
     .await
 }

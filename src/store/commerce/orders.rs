@@ -70,7 +70,7 @@ pub async fn page(conn: &mut Conn, after: Option<&(Path, OrderId)>, limit: i64) 
          WHERE (path, id) > ($1, $2) AND path < $3 ORDER BY path, id LIMIT $4"
     ))
     .after(after)
-    .bind(limit)
+    .limit(limit)
     .all()
     .await
 }

@@ -45,6 +45,9 @@ pub async fn append(tx: &mut Tx, events: &[NewEvent], now: Time) -> Result<()> {
 
 /// The subtree's events after a place in the feed, in its order.
 pub async fn after(conn: &mut Conn, position: i64, id: &str, limit: i64) -> Result<Vec<Event>> {
+    if conn.subtree().is_narrowed() {
+        return after_of_parts(conn, position, id, limit).await;
+    }
     conn.query(sql!(
         "SELECT " columns!() " FROM events e
          WHERE (e.position, e.id) > ($1, $2) AND e.path >= $3 AND e.path < $4 "
@@ -55,6 +58,29 @@ pub async fn after(conn: &mut Conn, position: i64, id: &str, limit: i64) -> Resu
     .bind(id)
     .within()
     .bind(limit)
+    .all()
+    .await
+}
+
+/// The same of a subtree in several parts. It is one statement, so that all parts are as they were at one moment: what is
+/// committed while one of them is read would be passed over.
+async fn after_of_parts(conn: &mut Conn, position: i64, id: &str, limit: i64) -> Result<Vec<Event>> {
+    let parts: Vec<String> = conn.subtree().spans().iter().map(|part| part.from().to_owned()).collect();
+    let (from, to) = (conn.subtree().from().to_owned(), conn.subtree().to().to_owned());
+    conn.query(sql!(
+        "SELECT " columns!() " FROM events e
+         WHERE (e.position, e.id) > ($1, $2) AND e.path >= $3 AND e.path < $4 AND EXISTS (
+             SELECT 1 FROM " sqlite("json_each($6) AS part WHERE substr(e.path, 1, length(part.value)) = part.value")
+             pg("jsonb_array_elements_text($6) AS part (value) WHERE starts_with(e.path, part.value)") ") "
+        pg("AND e.position < CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT) ")
+        "ORDER BY e.position, e.id LIMIT $5"
+    ))
+    .bind(position)
+    .bind(id)
+    .bind(from)
+    .bind(to)
+    .bind(limit)
+    .bind(Json(parts))
     .all()
     .await
 }

@@ -89,7 +89,7 @@ pub async fn page(
          WHERE (path, id) > ($1, $2) AND path < $3 ORDER BY path, id LIMIT $4"
     ))
     .after(after)
-    .bind(limit)
+    .limit(limit)
     .all()
     .await
 }
@@ -174,12 +174,14 @@ pub struct Left<'a> {
     pub error: Option<&'a OperationError>,
 }
 
-/// Records what a worker has done; says whether the worker still had the operation.
+/// Records what a worker has done; says whether the worker still had the operation. One that is to go on later
+/// is nobody's from then on: its fence is another one.
 pub async fn leave(tx: &mut Tx, id: OperationId, fence: i64, left: &Left<'_>, now: Time) -> Result<bool> {
     let changed = tx
         .query(sql!(
             "UPDATE operations SET status = $3, steps = $4, task = $5,
                  due_at = CASE WHEN CAST($6 AS " sqlite("REAL") pg("double precision") ") IS NULL THEN NULL ELSE " later("$6") " END,
+                 fence = fence + CASE WHEN $3 = 'queued' THEN 1 ELSE 0 END,
                  waiting_on = $7, retryable = $8, outcome = $9, error = $10, version = version + 1,
                  updated_at = $11
              WHERE id = $1 AND fence = $2 AND status = 'running'"

@@ -130,7 +130,7 @@ pub async fn page_all(
          WHERE (r.path, r.id) > ($1, $2) AND r.path < $3 ORDER BY r.path, r.id LIMIT $4"
     ))
     .after(after)
-    .bind(limit)
+    .limit(limit)
     .all()
     .await
 }

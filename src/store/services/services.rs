@@ -63,7 +63,7 @@ pub async fn page(conn: &mut Conn, after: Option<&(Path, ServiceId)>, limit: i64
          WHERE (s.path, s.id) > ($1, $2) AND s.path < $3 ORDER BY s.path, s.id LIMIT $4"
     ))
     .after(after)
-    .bind(limit)
+    .limit(limit)
     .all()
     .await
 }

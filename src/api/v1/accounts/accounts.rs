@@ -1,19 +1,20 @@
 use std::collections::BTreeMap;
 
-use actix_web::{HttpResponse, get, http::header, patch, post};
+use actix_web::{HttpResponse, get, patch, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 use validator::Validate;
 
-use crate::api::answer::{Answer, etag};
+use crate::api::answer::Answer;
 use crate::api::caller::Caller;
 use crate::api::problem::Problem;
 use crate::api::v1::fields;
 use crate::domain::accounts::accounts::{self, Change, Made, Opening};
 use crate::domain::digest;
 use crate::model::Path;
-use crate::model::accounts::accounts::{AccountType, AccountView};
+use crate::model::accounts::accounts::{AccountType, AccountView, Environment};
+use crate::model::accounts::delegation::Delegation;
 use crate::model::ids::AccountId;
 use crate::model::scopes::need;
 use crate::store;
@@ -36,6 +37,11 @@ struct NewAccount {
     account_type: AccountType,
     /// The account it is to stand below; the caller's own if left out.
     parent_id: Option<AccountId>,
+    /// That of the account above if left out, and for good. `test` below a live account opens that account's own test
+    /// account: it has one at most, of its own type, to which it has keys made (`POST /v1/keys`) and which it
+    /// otherwise reaches with those alone. All below a test account is for tests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    environment: Option<Environment>,
     #[validate(custom(function = fields::name))]
     #[schema(min_length = 1, max_length = 128, example = "Acme Ltd")]
     name: String,
@@ -80,6 +86,7 @@ async fn accounts_list(mut caller: Caller<need::AccountsRead>) -> Result<HttpRes
     let mut conn = caller.read().await?;
     let rows = store::accounts::accounts::page(&mut conn, after.as_ref(), page.rows()).await?;
     let (rows, next) = page.cut(rows, |account| (account.path.clone(), account.id));
+    caller.saw_each(rows.iter().map(|account| &account.path));
     Ok(AccountList::answer(rows.into_iter().map(|account| account.seen_by(&viewer)).collect(), next))
 }
 
@@ -102,6 +109,7 @@ async fn accounts_create(mut caller: Caller<need::AccountsWrite>) -> Result<Http
         fingerprint: digest(&body),
         parent_id: body.parent_id,
         account_type: body.account_type,
+        environment: body.environment,
         name: body.name,
         contact_email: body.contact_email,
         country: body.country,
@@ -133,8 +141,9 @@ async fn accounts_get(mut caller: Caller<need::AccountsRead>) -> Result<HttpResp
     let id = caller.account_id()?;
     let account = accounts::find(&mut caller.read().await?, id).await?;
     let version = account.version;
+    caller.saw(&account.path);
     let view = account.seen_by(&caller.credential.key.path);
-    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(version))).json(view))
+    caller.show(version, &view)
 }
 
 /// What is to change of an account: what is left out stays, `null` clears.
@@ -164,6 +173,14 @@ struct AccountChange {
     #[validate(custom(function = fields::metadata))]
     #[schema(nullable = false)]
     metadata: Option<BTreeMap<String, String>>,
+    /// What the accounts above may do in it and in all below it. They keep their own side of what they sell to it.
+    /// Whoever they are, they can take from it no more than it lets them.
+    #[schema(nullable = false)]
+    delegation: Option<Delegation>,
+    /// Whether the account's own keys and tokens must send an `Idempotency-Key` with each change. What stands
+    /// above or below is not bound by it.
+    #[schema(nullable = false)]
+    require_idempotency_key: Option<bool>,
 }
 
 /// Change an account
@@ -188,10 +205,12 @@ async fn accounts_update(mut caller: Caller<need::AccountsWrite>) -> Result<Http
         time_zone: body.time_zone,
         currency: body.currency,
         metadata: body.metadata,
+        delegation: body.delegation,
+        require_idempotency_key: body.require_idempotency_key,
     };
     caller
         .write(async move |work, actor| {
-            let account = accounts::change(work, id, change, expected).await?;
+            let account = accounts::change(work, id, change, &expected).await?;
             let (version, id) = (account.version, account.id);
             Ok(Answer::ok(&account.seen_by(&actor.principal_path)).version(version).about(id))
         })
@@ -216,8 +235,9 @@ async fn accounts_children(mut caller: Caller<need::AccountsRead>) -> Result<Htt
     let id = caller.account_id()?;
     let viewer = caller.credential.key.path.clone();
     let mut conn = caller.read().await?;
-    accounts::find(&mut conn, id).await?;
+    caller.saw(&accounts::find(&mut conn, id).await?.path);
     let rows = store::accounts::accounts::children(&mut conn, id, after, page.rows()).await?;
     let (rows, next) = page.cut(rows, |account| account.id);
+    caller.saw_each(rows.iter().map(|account| &account.path));
     Ok(AccountList::answer(rows.into_iter().map(|account| account.seen_by(&viewer)).collect(), next))
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use actix_web::{HttpResponse, delete, get, http::header, post};
+use actix_web::{HttpResponse, delete, get, post};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -8,10 +8,12 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use validator::Validate;
 
 use crate::access::secret::SecretKey;
-use crate::api::answer::{Answer, etag};
+use crate::api::answer::Answer;
 use crate::api::caller::Caller;
 use crate::api::problem::Problem;
+use crate::api::state::State;
 use crate::api::v1::fields;
+use crate::config::KeysConfig;
 use crate::domain::accounts::keys::{self, Issue};
 use crate::domain::{self, Error};
 use crate::model::accounts::addresses::AddressRange;
@@ -48,10 +50,22 @@ struct NewKey {
     /// itself makes only keys whose list lies inside it.
     #[schema(min_items = 1, max_items = 50)]
     allowed_addresses: Option<Vec<AddressRange>>,
+    /// Narrows the key: it reaches these accounts, each with all below it, and else nothing is there for it. Each stands
+    /// at or below the key's account. A key that is narrowed makes only keys that reach no further.
+    #[schema(min_items = 1, max_items = 50)]
+    roots: Option<Vec<AccountId>>,
     /// Before that the key is refused; it is good at once if left out.
     not_before: Option<Time>,
-    /// Not later than the end of the caller's own key. A year from now if left out, or that end if it comes first.
-    expires_at: Option<Time>,
+    /// Not later than the end of the caller's own key, nor than the operator lets any key last. A year from now if left
+    /// out, or the first of these ends if it comes before. `null` is a key that never ends, where the operator lets
+    /// there be any.
+    #[serde(default, deserialize_with = "fields::present")]
+    #[schema(value_type = Option<Time>)]
+    expires_at: Option<Option<Time>>,
+    /// How much may be asked for with it: one of the `rate_classes` of `GET /v1/limits`. An account above the key's
+    /// chooses, and gets `standard` if it is left out; a key for one's own account has the class of the key that makes it.
+    #[schema(max_length = 32, example = "standard")]
+    rate_class: Option<String>,
 }
 
 /// How the secret before ends.
@@ -87,6 +101,34 @@ impl NewKey {
     }
 }
 
+/// Refuses a class of keys that the settings do not have.
+pub fn check_class(state: &State, asked: Option<&str>) -> Result<(), Error> {
+    match asked.filter(|asked| state.limiter.classes().all(|known| known != *asked)) {
+        None => Ok(()),
+        Some(_) => Err(Error::invalid("/rate_class", "unknown", "is no class of this installation")),
+    }
+}
+
+/// When a new key is to end, if ever: as it was asked, or in a year, but not after its maker.
+fn ends(
+    config: &KeysConfig,
+    now: Time,
+    maker: Option<Time>,
+    asked: Option<Option<Time>>,
+) -> Result<Option<Time>, Error> {
+    let last = now.plus(config.longest());
+    match asked {
+        None => Ok(Some(maker.into_iter().fold(last.min(now.plus(YEAR)), Time::min))),
+        Some(None) if config.allow_never => Ok(None),
+        Some(None) => Err(Error::invalid("/expires_at", "must_end", "keys that never end are not made here")),
+        Some(Some(end)) if end > last => {
+            let detail = format!("must lie at most {} days ahead", config.max_days);
+            Err(Error::invalid("/expires_at", "too_late", detail))
+        }
+        Some(end) => Ok(end),
+    }
+}
+
 /// List keys
 ///
 /// Those of the caller's account and of all below, never their secrets.
@@ -102,13 +144,14 @@ async fn keys_list(mut caller: Caller<need::KeysRead>) -> Result<HttpResponse, P
     let mut conn = caller.read().await?;
     let rows = store::accounts::keys::page(&mut conn, after.as_ref(), page.rows()).await?;
     let (rows, next) = page.cut(rows, |key| (key.path.clone(), key.id));
+    caller.saw_each(rows.iter().map(|key| &key.path));
     Ok(KeyList::answer(rows.into_iter().map(KeyView::from).collect(), next))
 }
 
 /// Make a key
 ///
-/// For the caller's own account or one below it, with no right that the caller's own key lacks. The secret
-/// is in this answer and in no other.
+/// For the caller's own account or one below it, with no right that the caller's own key lacks. A live key makes keys
+/// for its account's test account as well, which are test keys. The secret is in this answer and in no other.
 #[utoipa::path(
     tag = "keys",
     security(("oauth2" = ["keys:write"])),
@@ -119,28 +162,34 @@ async fn keys_list(mut caller: Caller<need::KeysRead>) -> Result<HttpResponse, P
 async fn keys_create(mut caller: Caller<need::KeysWrite>) -> Result<HttpResponse, Problem> {
     let body: NewKey = caller.json().await?;
     let (scopes, hold_classes) = body.rights()?;
+    check_class(&caller.state, body.rate_class.as_deref())?;
     let id = KeyId::new();
-    let secret = SecretKey::generate(caller.credential.key.environment, id);
-    let year = caller.now.plus(YEAR);
-    let end = caller.credential.key.expires_at.map_or(year, |end| end.min(year));
-    let issue = Issue {
-        id,
-        secret_hash: secret.hash,
-        account_id: body.account_id,
-        name: body.name,
-        scopes,
-        hold_classes,
-        allowed_addresses: body.allowed_addresses.unwrap_or_default(),
-        not_before: body.not_before,
-        expires_at: Some(body.expires_at.unwrap_or(end)),
-    };
-    let text = secret.text;
+    let maker = caller.credential.key.expires_at;
+    let expires_at = ends(&caller.state.key_ends, caller.now, maker, body.expires_at)?;
+    let roots = body.roots.unwrap_or_default();
+    let maker_class = caller.credential.key.rate_class.clone();
     caller
         .write(async move |work, actor| {
-            let key = keys::create(work, actor, issue).await?;
+            let environment = keys::environment(work, actor, body.account_id).await?;
+            let secret = SecretKey::generate(environment, id);
+            let issue = Issue {
+                id,
+                secret_hash: secret.hash,
+                account_id: body.account_id,
+                name: body.name,
+                scopes,
+                hold_classes,
+                allowed_addresses: body.allowed_addresses.unwrap_or_default(),
+                roots: Vec::new(),
+                not_before: body.not_before,
+                expires_at,
+                rate_class: body.rate_class,
+                maker_class,
+            };
+            let key = keys::create(work, actor, issue, &roots).await?;
             let (place, version) = (format!("/v1/keys/{}", key.id), key.version);
-            let told = CreatedKey { key: key.into(), secret: text.expose_secret().to_owned() };
-            Ok(Answer::made(true, place, &told).version(version).about(id).secret())
+            let told = CreatedKey { key: key.into(), secret: secret.text.expose_secret().to_owned() };
+            Ok(Answer::made(true, place, &told).version_of(version, &told.key).about(id).secret())
         })
         .await
 }
@@ -157,7 +206,8 @@ async fn keys_get(mut caller: Caller<need::KeysRead>) -> Result<HttpResponse, Pr
     let id = caller.id("key")?;
     let found = store::accounts::keys::find(&mut caller.read().await?, id).await?;
     let key = found.ok_or(domain::Error::NotFound("key"))?;
-    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(key.version))).json(KeyView::from(key)))
+    caller.saw(&key.path);
+    caller.show(key.version, &KeyView::from(key))
 }
 
 /// Rotate a key
@@ -174,16 +224,16 @@ async fn keys_get(mut caller: Caller<need::KeysRead>) -> Result<HttpResponse, Pr
 )]
 #[post("/keys/{id}/rotate")]
 async fn keys_rotate(mut caller: Caller<need::KeysWrite>) -> Result<HttpResponse, Problem> {
-    let id = caller.id("key")?;
+    let (id, expected) = (caller.id("key")?, caller.if_match()?);
     let body = caller.json_or(RotateKey::default()).await?;
     let secret = SecretKey::generate(caller.credential.key.environment, id);
     let overlap = Duration::from_secs(u64::from(body.overlap_seconds));
     caller
         .write(async move |work, actor| {
-            let key = keys::rotate(work, actor, id, &secret.hash, overlap).await?;
+            let key = keys::rotate(work, actor, id, &expected, &secret.hash, overlap).await?;
             let (place, version) = (format!("/v1/keys/{}", key.id), key.version);
             let told = CreatedKey { key: key.into(), secret: secret.text.expose_secret().to_owned() };
-            Ok(Answer::made(true, place, &told).version(version).about(id).secret())
+            Ok(Answer::made(true, place, &told).version_of(version, &told.key).about(id).secret())
         })
         .await
 }
@@ -199,10 +249,10 @@ async fn keys_rotate(mut caller: Caller<need::KeysWrite>) -> Result<HttpResponse
 )]
 #[delete("/keys/{id}")]
 async fn keys_revoke(caller: Caller<need::KeysWrite>) -> Result<HttpResponse, Problem> {
-    let id = caller.id("key")?;
+    let (id, expected) = (caller.id("key")?, caller.if_match()?);
     caller
         .write(async move |work, _| {
-            let key = keys::revoke(work, id).await?;
+            let key = keys::revoke(work, id, &expected).await?;
             let version = key.version;
             Ok(Answer::ok(&KeyView::from(key)).version(version).about(id))
         })

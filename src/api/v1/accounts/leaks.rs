@@ -13,7 +13,7 @@ use crate::api::answer::Answer;
 use crate::api::caller::{address, request_id};
 use crate::api::problem::Problem;
 use crate::api::state::State;
-use crate::api::{body, door};
+use crate::api::{body, door, limits};
 use crate::domain::accounts::keys;
 use crate::model::accounts::keys::{Key, KeyStatus};
 use crate::model::{Json, Subtree, Time};
@@ -55,6 +55,7 @@ async fn keys_report_leaked(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Problem> {
     let now = state.clock.now();
+    limits::admit_post(&state, address(&state, &request), now).await?;
     let found = reported(&state, &request, payload.into_inner()).await?;
     if let Some(key) = working(&state, &found, now).await? {
         let (id, line) = (key.id, line(&state, &request, key, now));

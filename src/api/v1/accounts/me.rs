@@ -5,10 +5,11 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::api::caller::Caller;
 use crate::api::problem::Problem;
-use crate::domain::accounts::accounts;
+use crate::domain::Error;
 use crate::model::accounts::accounts::AccountView;
 use crate::model::accounts::keys::KeyView;
 use crate::model::scopes::{Scope, need};
+use crate::store;
 
 pub fn routes(v1: &mut ServiceConfig) {
     v1.service(me_get);
@@ -37,7 +38,8 @@ struct Me {
 #[get("/me")]
 async fn me_get(mut caller: Caller<need::AccountsRead>) -> Result<HttpResponse, Problem> {
     let (id, _) = caller.subject().await?;
-    let account = accounts::find(&mut caller.read().await?, id).await?;
+    let found = store::accounts::accounts::itself(&mut caller.read().await?, id).await?;
+    let account = found.ok_or(Error::AccountNotFound)?;
     let key = KeyView::from(caller.credential.key.clone());
     let scopes = caller.scopes.to_vec();
     Ok(HttpResponse::Ok().json(Me {

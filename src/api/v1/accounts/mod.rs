@@ -1,16 +1,26 @@
 #[expect(clippy::module_inception, reason = "a capability's first noun has its name, in every layer")]
 mod accounts;
 mod audit;
+mod clients;
+mod key_changes;
 mod keys;
 mod leaks;
+mod limits;
 mod me;
+mod requests;
+mod storefront_keys;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub fn routes(v1: &mut ServiceConfig) {
     v1.configure(me::routes)
+        .configure(limits::routes)
         .configure(accounts::routes)
         .configure(leaks::routes)
         .configure(keys::routes)
-        .configure(audit::routes);
+        .configure(clients::routes)
+        .configure(key_changes::routes)
+        .configure(storefront_keys::routes)
+        .configure(audit::routes)
+        .configure(requests::routes);
 }

@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 
-use actix_web::{HttpResponse, get, http::header, post};
+use actix_web::{HttpResponse, get, post};
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 use validator::Validate;
 
-use crate::api::answer::{Answer, etag};
+use crate::api::answer::Answer;
 use crate::api::caller::Caller;
 use crate::api::problem::Problem;
 use crate::api::v1::fields;
@@ -54,7 +54,8 @@ fn active() -> PlanStatus {
 
 /// List plans
 ///
-/// The caller's own and, while they are on sale, those of the accounts above.
+/// The caller's own and, while they are on sale, those of the accounts above. A storefront's key sees what is on sale
+/// to its account, without its maker's metadata and what it runs on.
 #[utoipa::path(
     tag = "plans",
     security(("oauth2" = ["catalog:read"])),
@@ -65,9 +66,14 @@ async fn plans_list(mut caller: Caller<need::CatalogRead>) -> Result<HttpRespons
     let page = caller.page()?;
     let after: Option<PlanId> = page.after()?;
     let (_, viewer) = caller.subject().await?;
-    let rows = store::catalog::plans::visible(&mut caller.read().await?, &viewer, after, page.rows()).await?;
+    let mut conn = caller.read().await?;
+    let rows = match caller.is_public {
+        false => store::catalog::plans::visible(&mut conn, &viewer, after, page.rows()).await?,
+        true => store::catalog::plans::on_sale(&mut conn, &viewer, after, page.rows()).await?,
+    };
     let (rows, next) = page.cut(rows, |plan| plan.id);
-    Ok(PlanList::answer(rows.into_iter().map(|plan| plan.seen_by(&viewer)).collect(), next))
+    let view = |plan: Plan| if caller.is_public { plan.published() } else { plan.seen_by(&viewer) };
+    Ok(PlanList::answer(rows.into_iter().map(view).collect(), next))
 }
 
 /// Make a plan
@@ -111,7 +117,10 @@ async fn plans_get(mut caller: Caller<need::CatalogRead>) -> Result<HttpResponse
     let id: PlanId = caller.id("plan")?;
     let (_, viewer) = caller.subject().await?;
     let mut conn = caller.read().await?;
-    let own = store::catalog::plans::find(&mut conn, id).await?;
+    let own = match caller.is_public {
+        false => store::catalog::plans::find(&mut conn, id).await?,
+        true => None,
+    };
     let found = match own {
         Some(plan) => Some(plan),
         None => {
@@ -120,7 +129,9 @@ async fn plans_get(mut caller: Caller<need::CatalogRead>) -> Result<HttpResponse
     };
     let plan: Plan = found.ok_or(Error::NotFound("plan"))?;
     let version = plan.version;
-    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(version))).json(plan.seen_by(&viewer)))
+    caller.saw(&plan.path);
+    let view = if caller.is_public { plan.published() } else { plan.seen_by(&viewer) };
+    caller.show(version, &view)
 }
 
 /// New terms for a plan.
@@ -148,7 +159,7 @@ async fn plans_add_version(mut caller: Caller<need::CatalogWrite>) -> Result<Htt
     let id = caller.id("plan")?;
     caller
         .write(async move |work, actor| {
-            let plan = plans::add_version(work, actor, id, body.terms, expected).await?;
+            let plan = plans::add_version(work, actor, id, body.terms, &expected).await?;
             let version = plan.version;
             Ok(Answer::ok(&plan.seen_by(&actor.subject_path)).version(version).about(id))
         })
@@ -160,7 +171,7 @@ async fn set_status(caller: Caller<need::CatalogWrite>, status: PlanStatus) -> R
     let id: PlanId = caller.id("plan")?;
     caller
         .write(async move |work, actor| {
-            let plan = plans::set_status(work, id, status, expected).await?;
+            let plan = plans::set_status(work, id, status, &expected).await?;
             let version = plan.version;
             Ok(Answer::ok(&plan.seen_by(&actor.subject_path)).version(version).about(id))
         })

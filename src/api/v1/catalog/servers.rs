@@ -1,4 +1,4 @@
-use actix_web::{HttpResponse, get, http::header, patch, post};
+use actix_web::{HttpResponse, get, patch, post};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -6,15 +6,16 @@ use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 use validator::Validate;
 
-use crate::access::seal::{Context, Sealer};
-use crate::api::answer::{Answer, etag};
+use crate::access::seal::Context;
+use crate::api::answer::Answer;
 use crate::api::caller::Caller;
 use crate::api::problem::Problem;
+use crate::api::state::State;
 use crate::api::v1::fields;
 use crate::domain::Error;
 use crate::domain::catalog::servers::{self, Change, Registration};
 use crate::model::Path;
-use crate::model::catalog::servers::{Placement, ServerView, VirtualServerView};
+use crate::model::catalog::servers::{Placement, SealedSecret, ServerView, VirtualServerView};
 use crate::model::catalog::service_types::{ServiceType, ServiceTypeView};
 use crate::model::connector::Descriptor;
 use crate::model::ids::{AccountId, OperationId, ServerId, VirtualServerId};
@@ -59,7 +60,8 @@ struct ServiceTypes {
     responses((status = 200, description = "Connectors", body = Connectors)),
 )]
 #[get("/connectors")]
-async fn connectors_list(caller: Caller<need::ServersRead>) -> Result<HttpResponse, Problem> {
+async fn connectors_list(mut caller: Caller<need::ServersRead>) -> Result<HttpResponse, Problem> {
+    caller.subject().await?;
     Ok(HttpResponse::Ok().json(Connectors { data: caller.state.connectors.descriptors() }))
 }
 
@@ -72,7 +74,8 @@ async fn connectors_list(caller: Caller<need::ServersRead>) -> Result<HttpRespon
     responses((status = 200, description = "Service types", body = ServiceTypes)),
 )]
 #[get("/service_types")]
-async fn service_types_list(caller: Caller<need::CatalogRead>) -> Result<HttpResponse, Problem> {
+async fn service_types_list(mut caller: Caller<need::CatalogRead>) -> Result<HttpResponse, Problem> {
+    caller.subject().await?;
     let connectors = caller.state.connectors.descriptors();
     let view = |service_type: &ServiceType| ServiceTypeView {
         service_type: *service_type,
@@ -107,10 +110,14 @@ struct NewServer {
     credentials: Option<SecretString>,
 }
 
-fn sealed(sealer: &Sealer, account: AccountId, id: ServerId, credentials: &SecretString) -> String {
+fn sealed(state: &State, account: AccountId, id: ServerId, credentials: &SecretString) -> SealedSecret {
     let (account, id) = (account.to_string(), id.to_string());
     let context = Context { table: "servers", column: "credentials", account_id: &account, record_id: &id };
-    sealer.seal(&context, credentials.expose_secret().as_bytes())
+    let text = credentials.expose_secret();
+    SealedSecret {
+        sealed: state.sealer.seal(&context, text.as_bytes()),
+        fingerprint: state.keys.digests.fingerprint(&id, text),
+    }
 }
 
 /// List servers
@@ -125,6 +132,7 @@ async fn servers_list(mut caller: Caller<need::ServersRead>) -> Result<HttpRespo
     let after: Option<(Path, ServerId)> = page.after()?;
     let rows = store::catalog::servers::page(&mut caller.read().await?, after.as_ref(), page.rows()).await?;
     let (rows, next) = page.cut(rows, |server| (server.path.clone(), server.id));
+    caller.saw_each(rows.iter().map(|server| &server.path));
     Ok(ServerList::answer(rows.into_iter().map(ServerView::from).collect(), next))
 }
 
@@ -143,7 +151,7 @@ async fn servers_create(mut caller: Caller<need::ServersWrite>) -> Result<HttpRe
     let (account, _) = caller.subject().await?;
     let id = ServerId::new();
     let credentials =
-        body.credentials.as_ref().map(|credentials| sealed(&caller.state.sealer, account, id, credentials));
+        body.credentials.as_ref().map(|credentials| sealed(&caller.state, account, id, credentials));
     let connector = caller.state.connectors.get(&body.connector);
     let registration =
         Registration { id, name: body.name, connector: body.connector, settings: body.settings, credentials };
@@ -169,7 +177,8 @@ async fn servers_get(mut caller: Caller<need::ServersRead>) -> Result<HttpRespon
     let id = caller.id("server")?;
     let found = store::catalog::servers::find(&mut caller.read().await?, id).await?;
     let server = found.ok_or(Error::NotFound("server"))?;
-    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(server.version))).json(ServerView::from(server)))
+    caller.saw(&server.path);
+    caller.show(server.version, &ServerView::from(server))
 }
 
 /// What is to change of a server; what is left out stays.
@@ -203,20 +212,23 @@ struct ServerChange {
 async fn servers_update(mut caller: Caller<need::ServersWrite>) -> Result<HttpResponse, Problem> {
     let (body, expected): (ServerChange, _) = (caller.json().await?, caller.if_match()?);
     let id = caller.id("server")?;
-    let (sealer, connectors) = (caller.state.sealer.clone(), caller.state.connectors.clone());
+    let connectors = caller.state.connectors.clone();
     let owner = store::catalog::servers::find(&mut caller.read().await?, id).await?;
     let owner = owner.ok_or(Error::NotFound("server"))?.account_id;
     let change = Change {
         name: body.name,
         settings: body.settings,
-        credentials: body.credentials.as_ref().map(|credentials| sealed(&sealer, owner, id, credentials)),
+        credentials: body
+            .credentials
+            .as_ref()
+            .map(|credentials| sealed(&caller.state, owner, id, credentials)),
         maintenance: body.maintenance,
     };
     caller
         .write(async move |work, _| {
             let descriptor =
                 |name: &str| connectors.get(name).map(|connector| connector.descriptor().clone());
-            let server = servers::change(work, id, change, expected, descriptor).await?;
+            let server = servers::change(work, id, change, &expected, descriptor).await?;
             let version = server.version;
             Ok(Answer::ok(&ServerView::from(server)).version(version).about(id))
         })
@@ -284,6 +296,7 @@ async fn virtual_servers_list(mut caller: Caller<need::ServersRead>) -> Result<H
     let mut conn = caller.read().await?;
     let rows = store::catalog::servers::page_virtual(&mut conn, after.as_ref(), page.rows()).await?;
     let (rows, next) = page.cut(rows, |server| (server.path.clone(), server.id));
+    caller.saw_each(rows.iter().map(|server| &server.path));
     Ok(VirtualServerList::answer(rows.into_iter().map(VirtualServerView::from).collect(), next))
 }
 
@@ -328,5 +341,6 @@ async fn virtual_servers_get(mut caller: Caller<need::ServersRead>) -> Result<Ht
     let found = store::catalog::servers::find_virtual(&mut caller.read().await?, id).await?;
     let server = found.ok_or(Error::NotFound("virtual server"))?;
     let version = server.version;
-    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(version))).json(VirtualServerView::from(server)))
+    caller.saw(&server.path);
+    caller.show(version, &VirtualServerView::from(server))
 }

@@ -1,13 +1,13 @@
 use std::collections::BTreeMap;
 
-use actix_web::http::{StatusCode, header};
+use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 use validator::Validate;
 
-use crate::api::answer::{Answer, etag};
+use crate::api::answer::Answer;
 use crate::api::caller::Caller;
 use crate::api::problem::Problem;
 use crate::api::v1::fields;
@@ -138,6 +138,7 @@ async fn orders_list(mut caller: Caller<need::OrdersRead>) -> Result<HttpRespons
     let after: Option<(Path, OrderId)> = page.after()?;
     let rows = store::commerce::orders::page(&mut caller.read().await?, after.as_ref(), page.rows()).await?;
     let (rows, next) = page.cut(rows, |order| (order.path.clone(), order.id));
+    caller.saw_each(rows.iter().map(|order| &order.path));
     Ok(OrderList::answer(rows.into_iter().map(OrderView::from).collect(), next))
 }
 
@@ -188,7 +189,8 @@ async fn orders_get(mut caller: Caller<need::OrdersRead>) -> Result<HttpResponse
     let id = caller.id("order")?;
     let found = store::commerce::orders::find(&mut caller.read().await?, id).await?;
     let order = found.ok_or(Error::NotFound("order"))?;
-    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(order.version))).json(OrderView::from(order)))
+    caller.saw(&order.path);
+    caller.show(order.version, &OrderView::from(order))
 }
 
 /// Cancel an order
@@ -202,9 +204,11 @@ async fn orders_get(mut caller: Caller<need::OrdersRead>) -> Result<HttpResponse
 )]
 #[post("/orders/{id}/cancel")]
 async fn orders_cancel(caller: Caller<need::OrdersCancel>) -> Result<HttpResponse, Problem> {
-    let id = caller.id("order")?;
+    let (id, expected) = (caller.id("order")?, caller.if_match()?);
     caller
-        .write(async move |work, _| Ok(answer(orders::cancel(work, id).await?, StatusCode::OK, false)))
+        .write(async move |work, _| {
+            Ok(answer(orders::cancel(work, id, &expected).await?, StatusCode::OK, false))
+        })
         .await
 }
 
@@ -222,6 +226,10 @@ async fn orders_cancel(caller: Caller<need::OrdersCancel>) -> Result<HttpRespons
 )]
 #[post("/orders/{id}/retry")]
 async fn orders_retry(caller: Caller<need::OrdersPlace>) -> Result<HttpResponse, Problem> {
-    let id = caller.id("order")?;
-    caller.write(async move |work, _| Ok(answer(orders::retry(work, id).await?, StatusCode::OK, true))).await
+    let (id, expected) = (caller.id("order")?, caller.if_match()?);
+    caller
+        .write(async move |work, _| {
+            Ok(answer(orders::retry(work, id, &expected).await?, StatusCode::OK, true))
+        })
+        .await
 }

@@ -1,7 +1,6 @@
-use actix_web::{HttpResponse, get, http::header};
+use actix_web::{HttpResponse, get};
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::api::answer::etag;
 use crate::api::caller::Caller;
 use crate::api::problem::Problem;
 use crate::domain::Error;
@@ -30,6 +29,7 @@ async fn subscriptions_list(mut caller: Caller<need::SubscriptionsRead>) -> Resu
     let mut conn = caller.read().await?;
     let rows = store::commerce::subscriptions::page(&mut conn, after.as_ref(), page.rows()).await?;
     let (rows, next) = page.cut(rows, |subscription| (subscription.path.clone(), subscription.id));
+    caller.saw_each(rows.iter().map(|subscription| &subscription.path));
     Ok(SubscriptionList::answer(rows.into_iter().map(SubscriptionView::from).collect(), next))
 }
 
@@ -46,7 +46,6 @@ async fn subscriptions_get(mut caller: Caller<need::SubscriptionsRead>) -> Resul
     let found = store::commerce::subscriptions::find(&mut caller.read().await?, id).await?;
     let subscription = found.ok_or(Error::NotFound("subscription"))?;
     let version = subscription.version;
-    Ok(HttpResponse::Ok()
-        .insert_header((header::ETAG, etag(version)))
-        .json(SubscriptionView::from(subscription)))
+    caller.saw(&subscription.path);
+    caller.show(version, &SubscriptionView::from(subscription))
 }

@@ -43,6 +43,7 @@ async fn events_list(mut caller: Caller<need::EventsRead>) -> Result<HttpRespons
     let rows = store::events::events::after(&mut conn, position, &id, page.limit).await?;
     let place = rows.last().map_or((position, id), |last| (last.position, last.id.to_string()));
     let next_after = page.sealed(&place);
+    caller.saw_each(rows.iter().map(|event| &event.path));
     Ok(HttpResponse::Ok()
         .json(EventList { data: rows.into_iter().map(EventView::from).collect(), next_after }))
 }

@@ -51,7 +51,8 @@ struct Quotas {
     responses((status = 200, description = "Quota keys", body = QuotaDefinitions)),
 )]
 #[get("/quota_definitions")]
-async fn quota_definitions_list(_: Caller<need::QuotasRead>) -> Result<HttpResponse, Problem> {
+async fn quota_definitions_list(mut caller: Caller<need::QuotasRead>) -> Result<HttpResponse, Problem> {
+    caller.subject().await?;
     let definition = |key: &QuotaKey| QuotaDefinition { key: *key, title: key.title(), unit: key.unit() };
     Ok(HttpResponse::Ok().json(QuotaDefinitions { data: QuotaKey::ALL.iter().map(definition).collect() }))
 }
@@ -68,6 +69,7 @@ async fn quotas_of_account(mut caller: Caller<need::QuotasRead>) -> Result<HttpR
     let id = caller.account_id()?;
     let mut conn = caller.read().await?;
     let account = accounts::find(&mut conn, id).await?;
+    caller.saw(&account.path);
     let rows = store::quotas::quotas::of_holder(&mut conn, account.path.as_str()).await?;
     Ok(HttpResponse::Ok().json(Quotas { data: rows.into_iter().map(QuotaView::from).collect() }))
 }
@@ -133,7 +135,7 @@ async fn quotas_of_subscription(mut caller: Caller<need::QuotasRead>) -> Result<
     let id: SubscriptionId = caller.id("subscription")?;
     let mut conn = caller.read().await?;
     let found = store::commerce::subscriptions::find(&mut conn, id).await?;
-    found.ok_or(Error::NotFound("subscription"))?;
+    caller.saw(&found.ok_or(Error::NotFound("subscription"))?.path);
     let rows = store::quotas::quotas::of_holder(&mut conn, &id.to_string()).await?;
     Ok(HttpResponse::Ok().json(Quotas { data: rows.into_iter().map(QuotaView::from).collect() }))
 }

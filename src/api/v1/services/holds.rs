@@ -12,7 +12,7 @@ use crate::domain::services::holds::{self, On, Outcome, Placing};
 use crate::model::ids::{AccountId, HoldId, OperationId, ServiceId, SubscriptionId};
 use crate::model::scopes::need;
 use crate::model::services::Access;
-use crate::model::services::holds::{Effect, HoldView, TargetType};
+use crate::model::services::holds::{Effect, HoldScope, HoldView, TargetType};
 use crate::model::services::operations::OperationView;
 use crate::model::{Path, Time};
 use crate::store;
@@ -40,7 +40,7 @@ struct Suspend {
     #[schema(
         min_length = 1,
         max_length = 64,
-        pattern = "^[a-z]+(\\.[a-z0-9_]+)?$",
+        pattern = "^(payment|abuse|legal|administrative|voluntary|policy)(\\.[a-z0-9_]+)?$",
         example = "payment.card_failed"
     )]
     reason_code: String,
@@ -50,6 +50,10 @@ struct Suspend {
     /// `suspend` if left out.
     #[serde(default = "suspend")]
     effect: Effect,
+    /// `all` if left out. With `account_only` an account's own keys may read only, and what it and its customers have
+    /// stays in use; that is for the suspension of accounts.
+    #[serde(default = "all")]
+    scope: HoldScope,
     /// Now if left out.
     #[schema(nullable = false)]
     starts_at: Option<Time>,
@@ -62,6 +66,10 @@ fn suspend() -> Effect {
     Effect::Suspend
 }
 
+fn all() -> HoldScope {
+    HoldScope::All
+}
+
 /// For which reason to resume.
 #[derive(Debug, Default, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -70,7 +78,7 @@ struct Resume {
     #[schema(
         min_length = 1,
         max_length = 64,
-        pattern = "^[a-z]+(\\.[a-z0-9_]+)?$",
+        pattern = "^(payment|abuse|legal|administrative|voluntary|policy)(\\.[a-z0-9_]+)?$",
         nullable = false,
         example = "payment"
     )]
@@ -120,6 +128,7 @@ async fn place(mut caller: Caller<need::ServicesSuspend>, on: On) -> Result<Http
     let role = caller.principal_type();
     let placing = Placing {
         effect: body.effect,
+        scope: body.scope,
         reason_code: body.reason_code,
         reason: body.reason,
         starts_at: body.starts_at,
@@ -148,7 +157,7 @@ async fn list(mut caller: Caller<need::ServicesRead>, on: On, id: String) -> Res
     let after: Option<HoldId> = page.after()?;
     let viewer = caller.credential.key.path.clone();
     let mut conn = caller.read().await?;
-    holds::in_force(&mut conn, on).await?;
+    caller.saw(&holds::path_of(&mut conn, on).await?);
     let rows = store::services::holds::page(&mut conn, &id, after, page.rows()).await?;
     let (rows, next) = page.cut(rows, |hold| hold.id);
     Ok(HoldList::answer(rows.into_iter().map(|hold| hold.seen_by(&viewer)).collect(), next))

@@ -6,13 +6,14 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::api::answer::Answer;
 use crate::api::caller::Caller;
 use crate::api::problem::{Code, Fault, Problem};
+use crate::api::shedding::turn;
 use crate::api::wait;
 use crate::domain::Error;
 use crate::domain::services::operations;
+use crate::model::Path;
 use crate::model::ids::OperationId;
 use crate::model::scopes::need;
 use crate::model::services::operations::OperationView;
-use crate::model::{Path, Subtree};
 use crate::store;
 
 pub fn routes(v1: &mut ServiceConfig) {
@@ -34,6 +35,7 @@ async fn operations_list(mut caller: Caller<need::OperationsRead>) -> Result<Htt
     let mut conn = caller.read().await?;
     let rows = store::services::operations::page(&mut conn, after.as_ref(), page.rows()).await?;
     let (rows, next) = page.cut(rows, |operation| (operation.path.clone(), operation.id));
+    caller.saw_each(rows.iter().map(|operation| &operation.path));
     Ok(OperationList::answer(rows.into_iter().map(OperationView::from).collect(), next))
 }
 
@@ -61,9 +63,14 @@ async fn operations_get(mut caller: Caller<need::OperationsRead>) -> Result<Http
         }
     };
     let id = caller.id("operation")?;
-    let (_, path) = caller.subject().await?;
-    let found = wait::ended(&caller.state, &Subtree::of(&path), id, Duration::from_secs(seconds)).await?;
+    let reach = caller.reach().await?;
+    caller.allow(Some(Duration::from_secs(seconds)));
+    if let Some(turn) = turn(&caller.request).filter(|_| seconds > 0) {
+        turn.rest();
+    }
+    let found = wait::ended(&caller.state, &reach, id, Duration::from_secs(seconds)).await?;
     let operation = found.ok_or(Error::NotFound("operation"))?;
+    caller.saw(&operation.path);
     Ok(HttpResponse::Ok().json(OperationView::from(operation)))
 }
 

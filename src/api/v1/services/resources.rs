@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use actix_web::http::{StatusCode, header};
+use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, delete, get, patch, post};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use validator::Validate;
 
 use crate::access::passwords;
-use crate::api::answer::{Answer, etag};
+use crate::api::answer::Answer;
 use crate::api::caller::Caller;
 use crate::api::problem::{Code, Fault, Problem};
 use crate::api::v1::fields;
@@ -116,7 +116,8 @@ async fn service_resources_list(mut caller: Caller<need::ResourcesRead>) -> Resu
     let after: Option<ResourceId> = page.after()?;
     let id = caller.id("service")?;
     let mut conn = caller.read().await?;
-    store::services::services::find(&mut conn, id).await?.ok_or(Error::NotFound("service"))?;
+    let service = store::services::services::find(&mut conn, id).await?.ok_or(Error::NotFound("service"))?;
+    caller.saw(&service.path);
     let rows = store::services::resources::page(&mut conn, id, after, page.rows()).await?;
     let (rows, next) = page.cut(rows, |resource| resource.id);
     Ok(ResourceList::answer(rows.into_iter().map(ResourceView::from).collect(), next))
@@ -166,6 +167,7 @@ async fn resources_list(mut caller: Caller<need::ResourcesRead>) -> Result<HttpR
     let mut conn = caller.read().await?;
     let rows = store::services::resources::page_all(&mut conn, after.as_ref(), page.rows()).await?;
     let (rows, next) = page.cut(rows, |resource| (resource.path.clone(), resource.id));
+    caller.saw_each(rows.iter().map(|resource| &resource.path));
     Ok(ResourceList::answer(rows.into_iter().map(ResourceView::from).collect(), next))
 }
 
@@ -182,7 +184,8 @@ async fn resources_get(mut caller: Caller<need::ResourcesRead>) -> Result<HttpRe
     let found = store::services::resources::find(&mut caller.read().await?, id).await?;
     let resource = found.ok_or(domain::Error::NotFound("resource"))?;
     let version = resource.version;
-    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(version))).json(ResourceView::from(resource)))
+    caller.saw(&resource.path);
+    caller.show(version, &ResourceView::from(resource))
 }
 
 /// What is to change of a resource; what is left out stays.
@@ -235,7 +238,7 @@ async fn resources_update(mut caller: Caller<need::ResourcesWrite>) -> Result<Ht
     };
     caller
         .write(async move |work, actor| {
-            let resource = resources::change(work, actor, id, change, expected).await?;
+            let resource = resources::change(work, actor, id, change, &expected).await?;
             Ok(answer(resource, StatusCode::OK))
         })
         .await
@@ -259,7 +262,7 @@ async fn resources_delete(caller: Caller<need::ResourcesWrite>) -> Result<HttpRe
     let id = caller.id("resource")?;
     caller
         .write(async move |work, actor| {
-            let resource = resources::delete(work, actor, id, expected).await?;
+            let resource = resources::delete(work, actor, id, &expected).await?;
             Ok(answer(resource, StatusCode::OK))
         })
         .await
@@ -300,7 +303,7 @@ async fn resources_set_password(mut caller: Caller<need::ResourcesWrite>) -> Res
     let change = Change { password_hash, ..Change::default() };
     caller
         .write(async move |work, actor| {
-            let resource = resources::change(work, actor, id, change, expected).await?;
+            let resource = resources::change(work, actor, id, change, &expected).await?;
             Ok(answer(resource, StatusCode::OK))
         })
         .await

@@ -1,7 +1,6 @@
-use actix_web::{HttpResponse, get, http::header};
+use actix_web::{HttpResponse, get};
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::api::answer::etag;
 use crate::api::caller::Caller;
 use crate::api::problem::{Code, Problem};
 use crate::domain::Error;
@@ -31,6 +30,7 @@ async fn services_list(mut caller: Caller<need::ServicesRead>) -> Result<HttpRes
     let rows =
         store::services::services::page(&mut caller.read().await?, after.as_ref(), page.rows()).await?;
     let (rows, next) = page.cut(rows, |service| (service.path.clone(), service.id));
+    caller.saw_each(rows.iter().map(|service| &service.path));
     Ok(ServiceList::answer(rows.into_iter().map(ServiceView::from).collect(), next))
 }
 
@@ -48,9 +48,8 @@ async fn services_get(mut caller: Caller<need::ServicesRead>) -> Result<HttpResp
     let id = caller.id("service")?;
     let found = store::services::services::find(&mut caller.read().await?, id).await?;
     let service = found.ok_or(Error::NotFound("service"))?;
-    Ok(HttpResponse::Ok()
-        .insert_header((header::ETAG, etag(service.version)))
-        .json(ServiceView::from(service)))
+    caller.saw(&service.path);
+    caller.show(service.version, &ServiceView::from(service))
 }
 
 /// Show how to connect
@@ -68,6 +67,7 @@ async fn services_connection(mut caller: Caller<need::ServicesRead>) -> Result<H
     let mut conn = caller.read().await?;
     let service: Service =
         store::services::services::find(&mut conn, id).await?.ok_or(Error::NotFound("service"))?;
+    caller.saw(&service.path);
     let server = store::catalog::servers::find_any(&mut conn, service.server_id).await?;
     let resources = store::services::resources::present(&mut conn, id).await?;
     drop(conn);

@@ -1,0 +1,38 @@
+//! What can be changed at a version only, whichever noun it is.
+
+use super::{Result, Tx};
+use crate::sql;
+
+/// The tables whose rows callers name with a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Versioned {
+    Account,
+    Key,
+    Order,
+    Plan,
+    Resource,
+    Server,
+    StorefrontKey,
+    WebhookEndpoint,
+}
+
+/// A row's version, which nobody else changes until the transaction ends.
+pub async fn lock(tx: &mut Tx, of: Versioned, id: &str) -> Result<Option<i64>> {
+    macro_rules! version {
+        ($table:literal) => {
+            sql!("SELECT version FROM " $table " WHERE id = $1 AND path >= $2 AND path < $3 " pg("FOR UPDATE"))
+        };
+    }
+    let text = match of {
+        Versioned::Account => version!("accounts"),
+        Versioned::Key => version!("api_keys"),
+        Versioned::Order => version!("orders"),
+        Versioned::Plan => version!("plans"),
+        Versioned::Resource => version!("resources"),
+        Versioned::Server => version!("servers"),
+        Versioned::StorefrontKey => version!("storefront_keys"),
+        Versioned::WebhookEndpoint => version!("webhook_endpoints"),
+    };
+    let row: Option<(i64,)> = tx.query(text).bind(id).within().optional().await?;
+    Ok(row.map(|(version,)| version))
+}

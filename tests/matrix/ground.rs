@@ -1,0 +1,261 @@
+//! A channel with one of everything in the middle of it: whose all is, and who stands around it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenantry::access::kek::Kek;
+use tenantry::access::seal::Sealer;
+use tenantry::delivery::client::Client;
+use tenantry::delivery::guard::Guard;
+use tenantry::delivery::{self, Delivery};
+use tenantry::engine::{Engine, Parts};
+use tenantry::model::connector::{Connector, Fault};
+use tenantry::model::ids::EventId;
+use tenantry::model::{Subtree, Time};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::*;
+use common::engines::settings;
+use common::{Method as Called, Recording};
+
+/// Who is who, and what is there.
+pub struct Ground {
+    /// A reseller, whose all the objects are.
+    pub owner: Party,
+    /// The distributor above it.
+    pub above: Party,
+    /// Another reseller of the same distributor.
+    pub sibling: Party,
+    /// A reseller of another distributor.
+    pub other: Party,
+    /// A tenant of the owner's.
+    pub below: Party,
+    /// The owner's objects, by noun and role: `orders.queued`.
+    pub ids: BTreeMap<&'static str, String>,
+    /// For each scope, a key of the owner's that has all but this one.
+    pub lacking: BTreeMap<String, String>,
+    /// For each scope, keys that have this one alone: of the owner and of the account above it.
+    pub alone: BTreeMap<String, (String, String)>,
+}
+
+/// An identifier of the same noun that names nothing.
+pub fn nothing(id: &str) -> String {
+    let (noun, _) = id.split_once('_').expect("an identifier has a prefix");
+    format!("{noun}_{}", EventId::new().bare())
+}
+
+impl Ground {
+    pub fn id(&self, of: &str) -> &str {
+        self.ids.get(of).unwrap_or_else(|| panic!("there is no {of} on the ground"))
+    }
+
+    pub async fn new(site: &Site, scopes: &[String]) -> Self {
+        let root = &site.operator_key;
+        let above = account(site, root, "distributor", "Above").await;
+        let apart = account(site, root, "distributor", "Apart").await;
+        let owner = account(site, &above.key, "reseller", "Owner").await;
+        let sibling = account(site, &above.key, "reseller", "Sibling").await;
+        let other = account(site, &apart.key, "reseller", "Other").await;
+        let below = account(site, &owner.key, "tenant", "Below").await;
+        let mut ground = Self {
+            owner,
+            above,
+            sibling,
+            other,
+            below,
+            ids: BTreeMap::new(),
+            lacking: BTreeMap::new(),
+            alone: BTreeMap::new(),
+        };
+        ground.keys(site, scopes).await;
+        ground.catalogue(site).await;
+        ground.work(site).await;
+        ground.webhooks(site).await;
+        ground.ids.insert("accounts.owner", ground.owner.id.clone());
+        ground
+    }
+
+    async fn keys(&mut self, site: &Site, scopes: &[String]) {
+        let make = async |account: &str, scopes: Vec<&String>| {
+            let asked = json!({"account_id": account, "name": "walks", "scopes": scopes});
+            site.post("/v1/keys").key(&site.operator_key).json(asked).send().await.is(201)
+        };
+        for scope in scopes {
+            let rest = scopes.iter().filter(|other| *other != scope).collect();
+            let lacking = make(&self.owner.id, rest).await.text_at("secret");
+            self.lacking.insert(scope.clone(), lacking);
+            let own = make(&self.owner.id, vec![scope]).await.text_at("secret");
+            let above = make(&self.above.id, vec![scope]).await.text_at("secret");
+            self.alone.insert(scope.clone(), (own, above));
+        }
+        let asked = json!({"name": "spare", "scopes": ["keys:write"], "hold_classes": []});
+        let spare = site.post("/v1/keys").key(&self.owner.key).json(asked).send().await.is(201);
+        let request = spare.header("x-request-id").expect("a request has an identifier").to_owned();
+        until("the log of requests has it", async || {
+            site.get(&format!("/v1/requests/{request}")).key(&self.owner.key).send().await.status == 200
+        })
+        .await;
+        let asked = json!({"name": "shop", "origins": ["https://own.example"]});
+        let shop =
+            site.post("/v1/storefront_keys").key(&self.owner.key).json(asked).send().await.is(201).id();
+        self.ids.extend([
+            ("keys.spare", spare.id()),
+            ("requests.own", request),
+            ("storefront_keys.own", shop),
+        ]);
+    }
+
+    async fn catalogue(&mut self, site: &Site) {
+        let by = &self.owner.key;
+        let root = site.folder.join("served");
+        std::fs::create_dir_all(&root).expect("the folder can be made");
+        let make = async |noun: &str, asked: Value| {
+            site.post(&format!("/v1/{noun}")).key(by).json(asked).send().await.is(201).id()
+        };
+        let server = json!({"name": "files-1", "connector": "files", "settings": {"root": root}});
+        let server = make("servers", server).await;
+        let placement: Vec<_> =
+            ["mail", "dns"].map(|kind| json!({"service_type": kind, "server_id": server})).into();
+        let virtual_server = make("virtual_servers", json!({"name": "all", "placement": placement})).await;
+        let plan = make("plans", plan(&virtual_server, "own-mail")).await;
+        self.ids.extend([
+            ("servers.own", server),
+            ("virtual_servers.own", virtual_server),
+            ("plans.own", plan),
+        ]);
+    }
+
+    /// Work that has ended, well and badly, and work that nobody has begun.
+    async fn work(&mut self, site: &Site) {
+        let by = &self.owner.key;
+        let order = async |domain: &str| {
+            let mut resources = vec![json!({"type": "domain", "spec": {"name": domain}})];
+            resources.extend(["changed", "locked", "gone"].map(|name| mailbox(&format!("{name}@{domain}"))));
+            let asked = json!({"items": [{"action": "add", "plan": "own-mail", "quantity": 3, "resources": resources}]});
+            site.post("/v1/orders").key(by).json(asked).send().await.is(202)
+        };
+        let recording = Arc::new(Recording::default());
+        let engine = Worker::start(site, &recording);
+        let done = order("done.example").await;
+        engine.ended(site, by, &done.text_at("operation_id"), "succeeded").await;
+        recording.always(Called::EnsureService, Fault::unavailable("away"));
+        let (failed, broken) = (order("failed.example").await, order("broken.example").await);
+        for order in [&failed, &broken] {
+            engine.ended(site, by, &order.text_at("operation_id"), "failed").await;
+        }
+        engine.stop().await;
+        let queued = order("queued.example").await;
+        let item = |at: &str| done.text_of(&format!("/items/0/{at}"));
+        let path = format!("/v1/services/{}/resources", item("service_ids/0"));
+        let more = site.post(&path).key(by).json(mailbox("second@done.example")).send().await.is(202);
+        self.ids.extend([
+            ("orders.done", done.id()),
+            ("orders.failed", failed.id()),
+            ("orders.queued", queued.id()),
+            ("operations.done", done.text_at("operation_id")),
+            ("operations.failed", broken.text_at("operation_id")),
+            ("operations.queued", more.text_at("operation_id")),
+            ("subscriptions.own", item("subscription_id")),
+            ("services.mail", item("service_ids/0")),
+            ("resources.changed", item("resource_ids/1")),
+            ("resources.locked", item("resource_ids/2")),
+            ("resources.gone", item("resource_ids/3")),
+        ]);
+    }
+
+    /// An endpoint, and a delivery to it.
+    async fn webhooks(&mut self, site: &Site) {
+        let by = &self.owner.key;
+        let asked = json!({"url": "https://hooks.example/in"});
+        let endpoint = site.post("/v1/webhook_endpoints").key(by).json(asked).send().await.is(201).id();
+        let asked = json!({"url": "https://hooks.example/pending", "verify": true});
+        let pending = site.post("/v1/webhook_endpoints").key(by).json(asked).send().await.is(201).id();
+        let delivery = Delivery::new(delivery::Parts {
+            db: site.db.clone(),
+            clock: site.clock.clone(),
+            sealer: Arc::new(Sealer::new(Kek::generate())),
+            client: Client::new(Guard::new(std::iter::empty::<String>(), false, Vec::new())).unwrap(),
+            concurrency: 1,
+            poll: Duration::from_millis(20),
+        });
+        let (stop, mut stopped) = watch::channel(false);
+        let task = tokio::spawn(delivery.run(async move { drop(stopped.wait_for(|stop| *stop).await) }));
+        let place = format!("/v1/webhook_endpoints/{endpoint}/deliveries");
+        let sent = || async { site.get(&place).key(by).send().await.is(200).ids().into_iter().next() };
+        until("something is delivered", async || sent().await.is_some()).await;
+        stop.send_replace(true);
+        task.await.unwrap();
+        let sent = sent().await.expect("it is still there");
+        self.ids.extend([
+            ("webhook_endpoints.own", endpoint),
+            ("webhook_endpoints.pending", pending),
+            ("deliveries.sent", sent),
+        ]);
+    }
+}
+
+pub fn mailbox(address: &str) -> Value {
+    json!({"type": "mailbox", "spec": {"address": address, "quota_mb": 100}})
+}
+
+/// A plan for mail and a zone.
+pub fn plan(virtual_server: &str, code: &str) -> Value {
+    json!({"code": code, "name": code, "terms": terms(virtual_server)})
+}
+
+pub fn terms(virtual_server: &str) -> Value {
+    json!({
+        "virtual_server_id": virtual_server,
+        "services": [{"type": "mail"}, {"type": "dns"}],
+        "quotas": mail_quotas(2),
+    })
+}
+
+/// An account with a key that has every scope there is: nothing but the tree stands in its way.
+async fn account(site: &Site, by: &str, account_type: &str, name: &str) -> Party {
+    let asked = json!({"type": account_type, "name": name});
+    let id = site.post("/v1/accounts").key(by).json(asked).send().await.is(201).id();
+    let key = site.key(&site.operator_key, &id, "operator_admin").await;
+    Party { id, key }
+}
+
+/// An engine at work on what the site queues; every server is the recording's.
+struct Worker {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Worker {
+    fn start(site: &Site, recording: &Arc<Recording>) -> Self {
+        let connector: Arc<dyn Connector> = recording.clone();
+        let engine = Engine::new(Parts {
+            db: site.db.clone(),
+            clock: site.clock.clone(),
+            connectors: Arc::new(move |_| Some(connector.clone())),
+            sealer: Arc::new(Sealer::new(Kek::generate())),
+            settings: settings(),
+        });
+        let (stop, stopped) = watch::channel(false);
+        Self { stop, task: tokio::spawn(async move { engine.run(stopped).await }) }
+    }
+
+    /// Waits for the operation's end; what waits for its next attempt needs not wait.
+    async fn ended(&self, site: &Site, by: &str, operation: &str, status: &str) {
+        let path = format!("/v1/operations/{operation}");
+        until("the operation ends", async || {
+            let mut tx = site.db.write(Subtree::everything()).await.unwrap();
+            let due = tx.query("UPDATE operations SET due_at = $1 WHERE due_at > $1 AND status = 'queued'");
+            due.bind(Time::EPOCH).execute().await.unwrap();
+            tx.commit().await.unwrap();
+            site.get(&path).key(by).send().await.is(200).body["status"] == status
+        })
+        .await;
+    }
+
+    async fn stop(self) {
+        self.stop.send_replace(true);
+        self.task.await.unwrap();
+    }
+}
