@@ -372,7 +372,9 @@ pub fn settings(fresh: &Fresh, folder: &std::path::Path, more: &[(&str, &str)]) 
         ("TENANTRY_LIMITS__POSTS_PER_MINUTE", "1000000000"),
     ];
     let limited = more.iter().any(|(name, _)| name.starts_with(LIMITS));
-    let given = given.iter().filter(|(name, _)| !(limited && name.starts_with(LIMITS)));
+    let is_set =
+        |name: &str| more.iter().any(|(own, _)| *own == name) || (limited && name.starts_with(LIMITS));
+    let given = given.iter().filter(|(name, _)| !is_set(name));
     let environment = given.chain(more).map(|(name, value)| (OsString::from(name), OsString::from(value)));
     Config::from_sources(&flags, environment).expect("the settings are good")
 }
