@@ -34,7 +34,7 @@ pub async fn around(
     let state = request.app_data::<web::Data<State>>().cloned();
     let secure = state.as_ref().is_some_and(|state| state.secure);
     let mut answering = Answering::begin(&request);
-    let allowance = state.as_ref().map(|state| pace::limit(&mut request, state.timeouts));
+    let (allowance, unread) = state.as_ref().map(|state| pace::limit(&mut request, state.timeouts)).unzip();
     let client_id = client_request_id(&request);
     let told = |route: &str, status: StatusCode| {
         let status = status.as_u16();
@@ -68,6 +68,9 @@ pub async fn around(
         }
         Err(problem) => request.error_response(problem),
     };
+    if let Some(unread) = unread {
+        unread.pass_over().await;
+    }
     let refused = match problem(&response) {
         Some(problem) => Some(environments::explained(response.request(), problem).await),
         None => None,

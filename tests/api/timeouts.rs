@@ -100,6 +100,25 @@ on_both_servers! {
         assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     }
 
+    /// RL-9: whoever is refused and comes again, as he is told to, needs not open a connection for it.
+    async fn a_refusal_of_a_small_body_that_nobody_read_leaves_the_connection_open(site: with(body_times())) {
+        let mut raw = Raw::open(site).await;
+        let body = "x".repeat(64 * 1024);
+        let length = |bytes: usize| post("/v1/accounts", "application/json", &format!("Content-Length: {bytes}"));
+        for _ in 0..3 {
+            raw.send(length(body.len()) + &body).await;
+            let answer = raw.answer().await;
+            assert!(answer.starts_with("HTTP/1.1 401 ") && !answer.contains("connection: close"), "{answer}");
+        }
+        raw.send(length(body.len() + 1)).await;
+        is_refusal(&raw.until_closed().await, 401, "unauthenticated");
+        let mut raw = Raw::open(site).await;
+        raw.send(length(100) + "x").await;
+        let begun = Instant::now();
+        is_refusal(&raw.until_closed().await, 401, "unauthenticated");
+        assert!(begun.elapsed() > SHORT && begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    }
+
     /// CFG-11: a connection on which nothing is asked is closed, and one on which something is stays.
     async fn a_connection_without_requests_is_closed_after_a_while(site: with(Timeouts { keep_alive: SHORT, ..Timeouts::default() })) {
         let mut raw = Raw::open(site).await;
