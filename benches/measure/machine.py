@@ -58,6 +58,17 @@ def cpu_us(pids):
     return ticks * TICK_US
 
 
+def settled(pids, seconds=60):
+    """Waits until the processes have hardly anything to do."""
+    until, before = time.monotonic() + seconds, cpu_us(pids)
+    while time.monotonic() < until:
+        time.sleep(0.5)
+        used, before = cpu_us(pids) - before, cpu_us(pids)
+        if used <= 2 * TICK_US:
+            return
+    raise RuntimeError(f"the processes {pids} do not come to rest")
+
+
 def pss_mb(pid):
     with open(f"/proc/{pid}/smaps_rollup") as file:
         for line in file:

@@ -59,6 +59,10 @@ async fn send(settings: Settings) -> anyhow::Result<String> {
         Some(file) => std::fs::read_to_string(file)?.lines().map(str::to_owned).collect(),
         None => vec![String::new()],
     };
+    let mut open = Vec::new();
+    for _ in 0..settings.connections {
+        open.push(Connection::open(&settings.target).await?);
+    }
     let begun = Instant::now();
     let shared = Rc::new(Shared {
         begun,
@@ -68,9 +72,8 @@ async fn send(settings: Settings) -> anyhow::Result<String> {
         items,
         settings,
     });
-    let connections: Vec<_> = (0..shared.settings.connections)
-        .map(|_| tokio::task::spawn_local(connection(shared.clone())))
-        .collect();
+    let connections: Vec<_> =
+        open.into_iter().map(|one| tokio::task::spawn_local(connection(shared.clone(), one))).collect();
     let mut all = Figures::default();
     for connection in connections {
         all.join(connection.await??);
@@ -88,14 +91,15 @@ struct Shared {
     run: u32,
 }
 
-async fn connection(shared: Rc<Shared>) -> anyhow::Result<Figures> {
+async fn connection(shared: Rc<Shared>, mut connection: Connection) -> anyhow::Result<Figures> {
     let mut figures = Figures::within(shared.settings.patience.map(Duration::from_millis));
-    let mut connection = Connection::open(&shared.settings.target).await?;
     while let Some((due, request)) = shared.request() {
-        tokio::time::sleep_until(due.into()).await;
         let begun = if shared.settings.rate.is_some() { due } else { Instant::now() };
         if begun >= shared.until {
             break;
+        }
+        if shared.settings.rate.is_some() {
+            tokio::time::sleep_until(due.into()).await;
         }
         let (status, body) = connection.ask(request.as_bytes()).await?;
         figures.add(begun.elapsed(), status, body);
