@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
@@ -30,6 +31,9 @@ const WAITING: usize = 4096;
 const UNWRITTEN: usize = 1024;
 /// How often the queues are emptied. Nobody is woken by what is put into one: that cost a read more than to look it up.
 const LOOK: Duration = Duration::from_millis(50);
+/// How many lines are written at once, so that they share what making one durable costs, and leave connections to
+/// others.
+const TOGETHER: usize = 4;
 /// How often it is looked whether a minute is over, and whether a database that failed is back.
 const TICK: Duration = Duration::from_secs(1);
 /// No identifier is longer.
@@ -245,15 +249,29 @@ fn take(windows: &mut Windows, noted: Noted, unwritten: &mut VecDeque<Line>) {
     }
 }
 
-/// Writes the lines in order; those that the database did not take stay for the next time.
+/// Writes the lines, those of one account in order; those that the database did not take stay for the next time.
 async fn write(to: &To, unwritten: &mut VecDeque<Line>) {
-    while let Some(line) = unwritten.front() {
-        if let Err(error) = to.write(line).await {
+    while !unwritten.is_empty() {
+        let part: Vec<Line> = unwritten.drain(..of_different_accounts(unwritten)).collect();
+        let written = join_all(part.iter().map(|line| to.write(line))).await;
+        let mut failed = None;
+        for (line, written) in part.into_iter().zip(written).rev() {
+            if let Err(error) = written {
+                unwritten.push_front(line);
+                failed = Some(error);
+            }
+        }
+        if let Some(error) = failed {
             tracing::warn!(%error, waiting = unwritten.len(), "refusals or reads are not in the audit yet");
             return;
         }
-        unwritten.pop_front();
     }
+}
+
+/// How many of the first lines can be written at once.
+fn of_different_accounts(lines: &VecDeque<Line>) -> usize {
+    let is_first = |at: usize| lines.iter().take(at).all(|line| line.path != lines[at].path);
+    (0..lines.len().min(TOGETHER)).take_while(|at| is_first(*at)).count()
 }
 
 #[cfg(test)]
@@ -262,13 +280,9 @@ mod tests {
     use crate::model::ids::{AccountId, KeyId, RequestId};
     use crate::model::{Path, Time};
 
-    /// AUD-2
-    #[test]
-    fn what_the_queue_has_no_room_for_is_counted_and_nobody_waits_for_room() {
-        let recorder = telemetry::detached_metrics().unwrap();
-        let (denials, mut queues) = Denials::queues();
+    fn noted() -> Noted {
         let account_id = AccountId::new();
-        let denial = Noted {
+        Noted {
             account_id,
             path: Path::root(account_id),
             key_id: KeyId::new(),
@@ -278,7 +292,28 @@ mod tests {
             request_id: RequestId::new(),
             address: None,
             at: Time::EPOCH,
-        };
+        }
+    }
+
+    #[test]
+    fn lines_of_one_account_are_written_one_after_the_other() {
+        let line = |noted: Noted| Windows::default().take(noted).ok().unwrap().into_iter().next().unwrap();
+        let (one, other) = (line(noted()), line(noted()));
+        let count = |lines: &[&Line]| of_different_accounts(&lines.iter().copied().cloned().collect());
+        assert_eq!(count(&[]), 0);
+        assert_eq!(count(&[&one, &other]), 2);
+        assert_eq!(count(&[&one, &other, &one]), 2);
+        assert_eq!(count(&[&one, &one, &other]), 1);
+        let many: Vec<_> = std::iter::repeat_with(|| line(noted())).take(TOGETHER + 1).collect();
+        assert_eq!(count(&many.iter().collect::<Vec<_>>()), TOGETHER);
+    }
+
+    /// AUD-2
+    #[test]
+    fn what_the_queue_has_no_room_for_is_counted_and_nobody_waits_for_room() {
+        let recorder = telemetry::detached_metrics().unwrap();
+        let (denials, mut queues) = Denials::queues();
+        let denial = noted();
         metrics::with_local_recorder(&recorder, || {
             (0..WAITING + 5).for_each(|_| denials.note(denial.clone()));
             (0..WAITING + 7).for_each(|_| denials.note(Noted { came: Came::Read, ..denial.clone() }));

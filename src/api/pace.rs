@@ -82,7 +82,8 @@ pub fn limit(request: &mut ServiceRequest, timeouts: Timeouts) -> (Allowance, Re
     };
     request.set_payload(Payload::Stream { payload: Box::pin(Shared(body.clone())) });
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-    let is_small = length.and_then(|length| length.parse::<u64>().ok()).is_some_and(|length| length <= UNREAD);
+    let is_small =
+        length.and_then(|length| length.parse::<u64>().ok()).is_some_and(|length| length <= UNREAD);
     (allowance, Rest(is_small.then_some(body)))
 }
 

@@ -41,7 +41,8 @@ impl From<&'static str> for Sql {
     }
 }
 
-/// Joins literals into one [`Sql`]; `pg("…")` and `sqlite("…")` go to that engine alone. `now` is the
+/// Joins literals into one [`Sql`]; `pg("…")` and `sqlite("…")` go to that engine alone. `held("a.path")` is the
+/// weight of the strongest hold in force there or above. `now` is the
 /// database's own time and `later("$n")` so many seconds after it: for leases, which outlive any one
 /// replica's clock, and for nothing else.
 #[macro_export]
@@ -54,6 +55,9 @@ macro_rules! sql {
     };
     (@go [$($s:tt)*] [$($p:tt)*] sqlite($t:literal) $($rest:tt)*) => {
         $crate::sql!(@go [$($s)* $t,] [$($p)*] $($rest)*)
+    };
+    (@go [$($s:tt)*] [$($p:tt)*] held($($arg:literal),+) $($rest:tt)*) => {
+        $crate::sql!(@go [$($s)* held_by_each!($($arg),+),] [$($p)* held_by_any!($($arg),+),] $($rest)*)
     };
     (@go [$($s:tt)*] [$($p:tt)*] now $($rest:tt)*) => {
         $crate::sql!(@go [$($s)* "strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'",] [$($p)* "clock_timestamp()",] $($rest)*)

@@ -49,11 +49,10 @@ macro_rules! weight {
     };
 }
 
-/// The weight of the strongest hold in force on an account's path, on all above it, and on the identifiers
-/// given. Each is looked for by itself, so that there is no other way to do it than by the index: on
-/// PostgreSQL row-level security would keep a list of `substr` off it, and a join might begin at the other
-/// end, with every hold there is.
-macro_rules! held {
+/// The weight of the strongest hold in force on an account's path, on all above it, and on the identifiers given; in
+/// statements of both engines it is `held(…)`. On SQLite each is looked for by itself, so that there is no other way to
+/// do it than by the index: a join might begin at the other end, with every hold there is.
+macro_rules! held_by_each {
     ($path:literal $(, $id:literal)*) => {
         concat!(
             "(SELECT MAX((SELECT ",
@@ -63,6 +62,21 @@ macro_rules! held {
             ")",
             $(", (", $id, ")",)*
             ") AS t)"
+        )
+    };
+}
+
+/// The same on PostgreSQL, which looks for each of a list's different members once, and by the index only where the
+/// list is made apart: row-level security keeps `substr` off it.
+macro_rules! held_by_any {
+    ($path:literal $(, $id:literal)*) => {
+        concat!(
+            "(SELECT ",
+            weight!(),
+            " FROM (SELECT ARRAY[",
+            upwards!($path),
+            $(", ", $id,)*
+            "] AS targets OFFSET 0) AS t, holds h WHERE h.status = 'active' AND h.target = ANY (t.targets))"
         )
     };
 }

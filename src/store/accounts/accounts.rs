@@ -58,7 +58,7 @@ pub async fn insert(tx: &mut Tx, account: &Account) -> Result<()> {
 /// The account, if it is in the subtree, with what holds leave of it.
 pub async fn find(conn: &mut Conn, id: AccountId) -> Result<Option<Account>> {
     conn.query(sql!(
-        "SELECT " columns!() ", " held!("a.path") " AS held
+        "SELECT " columns!() ", " held("a.path") " AS held
          FROM accounts a WHERE a.id = $1 AND a.path >= $2 AND a.path < $3"
     ))
     .bind(id)
@@ -69,7 +69,7 @@ pub async fn find(conn: &mut Conn, id: AccountId) -> Result<Option<Account>> {
 
 /// The account that somebody acts for: it is there for its own keys, however little else they reach.
 pub async fn itself(conn: &mut Conn, subject: AccountId) -> Result<Option<Account>> {
-    conn.query(sql!("SELECT " columns!() ", " held!("a.path") " AS held FROM accounts a WHERE a.id = $1"))
+    conn.query(sql!("SELECT " columns!() ", " held("a.path") " AS held FROM accounts a WHERE a.id = $1"))
         .bind(subject)
         .optional()
         .await
@@ -104,7 +104,7 @@ pub async fn find_by_external_id(
     external_id: &str,
 ) -> Result<Option<Account>> {
     conn.query(sql!(
-        "SELECT " columns!() ", " held!("a.path") " AS held FROM accounts a
+        "SELECT " columns!() ", " held("a.path") " AS held FROM accounts a
          WHERE a.external_id_by = $1 AND a.external_id = $2 AND a.path >= $3 AND a.path < $4"
     ))
     .bind(by)
@@ -151,7 +151,7 @@ pub async fn children(
     limit: i64,
 ) -> Result<Vec<Account>> {
     conn.query(sql!(
-        "SELECT " columns!() ", " held!("a.path") " AS held FROM accounts a
+        "SELECT " columns!() ", " held("a.path") " AS held FROM accounts a
          WHERE a.parent_id = $1 AND a.id > $2 AND a.path >= $3 AND a.path < $4
          ORDER BY a.id LIMIT $5"
     ))

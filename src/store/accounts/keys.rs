@@ -70,7 +70,7 @@ pub struct Credential {
 pub async fn credential(conn: &mut Conn, id: KeyId) -> Result<Option<Credential>> {
     conn.query(sql!(
         "SELECT " columns!() ", a.status AS account_status, a.type AS account_type,
-             a.require_idempotency_key, a.environment AS account_environment, " held!("a.path", "a.id") " AS held
+             a.require_idempotency_key, a.environment AS account_environment, " held("a.path", "a.id") " AS held
          FROM api_keys k JOIN accounts a ON a.id = k.account_id WHERE k.id = $1"
     ))
     .bind(id)

@@ -51,7 +51,7 @@ pub async fn find(conn: &mut Conn, id: KeyId) -> Result<Option<StorefrontKey>> {
 pub async fn storefront(conn: &mut Conn, id: KeyId) -> Result<Option<Storefront>> {
     conn.query(sql!(
         "SELECT " columns!() ", a.status AS account_status, a.type AS account_type,
-             a.environment AS account_environment, " held!("a.path") " AS held
+             a.environment AS account_environment, " held("a.path") " AS held
          FROM storefront_keys k JOIN accounts a ON a.id = k.account_id WHERE k.id = $1"
     ))
     .bind(id)

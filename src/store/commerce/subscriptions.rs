@@ -36,7 +36,7 @@ pub async fn insert(tx: &mut Tx, subscription: &Subscription) -> Result<()> {
 
 pub async fn find(conn: &mut Conn, id: SubscriptionId) -> Result<Option<Subscription>> {
     conn.query(sql!(
-        "SELECT " columns!() ", " held!("s.path", "s.id") " AS held
+        "SELECT " columns!() ", " held("s.path", "s.id") " AS held
          FROM subscriptions s JOIN plans p ON p.id = s.plan_id
          WHERE s.id = $1 AND s.path >= $2 AND s.path < $3"
     ))
@@ -52,7 +52,7 @@ pub async fn page(
     limit: i64,
 ) -> Result<Vec<Subscription>> {
     conn.query(sql!(
-        "SELECT " columns!() ", " held!("s.path", "s.id") " AS held
+        "SELECT " columns!() ", " held("s.path", "s.id") " AS held
          FROM subscriptions s JOIN plans p ON p.id = s.plan_id
          WHERE (s.path, s.id) > ($1, $2) AND s.path < $3 ORDER BY s.path, s.id LIMIT $4"
     ))

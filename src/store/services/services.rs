@@ -14,12 +14,9 @@ macro_rules! columns {
     };
 }
 
-macro_rules! derived {
+macro_rules! operation {
     () => {
-        concat!(
-            held!("s.path", "s.id", "s.subscription_id"),
-            " AS held, (SELECT MIN(o.id) FROM operations o WHERE o.lock = s.id AND o.due_at IS NOT NULL) AS operation_id"
-        )
+        "(SELECT MIN(o.id) FROM operations o WHERE o.lock = s.id AND o.due_at IS NOT NULL) AS operation_id"
     };
 }
 
@@ -49,7 +46,8 @@ pub async fn insert(tx: &mut Tx, service: &Service) -> Result<()> {
 
 pub async fn find(conn: &mut Conn, id: ServiceId) -> Result<Option<Service>> {
     conn.query(sql!(
-        "SELECT " columns!() ", " derived!() " FROM services s WHERE s.id = $1 AND s.path >= $2 AND s.path < $3"
+        "SELECT " columns!() ", " held("s.path", "s.id", "s.subscription_id") " AS held, " operation!() "
+         FROM services s WHERE s.id = $1 AND s.path >= $2 AND s.path < $3"
     ))
     .bind(id)
     .within()
@@ -59,7 +57,8 @@ pub async fn find(conn: &mut Conn, id: ServiceId) -> Result<Option<Service>> {
 
 pub async fn page(conn: &mut Conn, after: Option<&(Path, ServiceId)>, limit: i64) -> Result<Vec<Service>> {
     conn.query(sql!(
-        "SELECT " columns!() ", " derived!() " FROM services s
+        "SELECT " columns!() ", " held("s.path", "s.id", "s.subscription_id") " AS held, " operation!() "
+         FROM services s
          WHERE (s.path, s.id) > ($1, $2) AND s.path < $3 ORDER BY s.path, s.id LIMIT $4"
     ))
     .after(after)
@@ -71,7 +70,8 @@ pub async fn page(conn: &mut Conn, after: Option<&(Path, ServiceId)>, limit: i64
 /// The services of one subscription, as they were made.
 pub async fn of_subscription(conn: &mut Conn, id: SubscriptionId) -> Result<Vec<Service>> {
     conn.query(sql!(
-        "SELECT " columns!() ", " derived!() " FROM services s
+        "SELECT " columns!() ", " held("s.path", "s.id", "s.subscription_id") " AS held, " operation!() "
+         FROM services s
          WHERE s.subscription_id = $1 AND s.path >= $2 AND s.path < $3 ORDER BY s.id"
     ))
     .bind(id)
