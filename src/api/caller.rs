@@ -26,7 +26,7 @@ use super::{conditional, denials, door, environments, idempotency, pace, sheddin
 use crate::access::tokens::Claims;
 use crate::domain::{self, Work};
 use crate::limits::load::Holder;
-use crate::limits::origin;
+use crate::limits::{Cost, origin};
 use crate::model::accounts::accounts::AccountType;
 use crate::model::accounts::addresses::admits;
 use crate::model::accounts::delegation::{Guard, Rule};
@@ -365,7 +365,10 @@ impl<S: Need> FromRequest for Caller<S> {
             };
             shedding::belongs(&request, &state.load, holder)?;
             match &storefront {
-                None => limits::admit(&state, &request, &credential, S::SCOPE, now).await?,
+                None => {
+                    let cost = Cost::of(S::SCOPE, route.exports);
+                    limits::admit(&state, &request, &credential, cost, now).await?;
+                }
                 Some(of) => {
                     storefront::admit(&state, &request, of, &route.operation_id, address, now).await?;
                 }

@@ -99,9 +99,6 @@ pub fn note_read(request: &HttpRequest, status: StatusCode) {
     }
 }
 
-/// What leaves a line of its own.
-const EXPORT: &str = "audit_export";
-
 /// Remembers with the request whose credential it came with, good or not.
 pub fn came_with(request: &HttpRequest, known: &Arc<Credential>) {
     request.extensions_mut().insert(known.clone());
@@ -135,7 +132,7 @@ fn tell(request: &HttpRequest, read: Option<Path>, came: Came) {
     let (Some(known), Some(state)) = (known, state) else { return };
     let pattern = request.match_pattern().unwrap_or_default();
     let Some(route) = state.routes.find(request.method(), &pattern) else { return };
-    if came == Came::Read && route.operation_id == EXPORT {
+    if came == Came::Read && route.exports {
         return;
     }
     state.denials.note(Noted {

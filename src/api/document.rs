@@ -327,6 +327,8 @@ pub struct Route {
     pub conditional: bool,
     /// Whether what it changes bears on who may come in.
     pub touches_credentials: bool,
+    /// Whether it gives all that there is, in one answer.
+    pub exports: bool,
     /// When it is turned away while there is too much to do.
     pub class: Class,
 }
@@ -401,6 +403,7 @@ fn route(document: &Value, method: &Method, path: &str, operation: &Value) -> Ro
     let parameters: Vec<String> = parameters.collect();
     let scope = operation["security"][0]["oauth2"][0].as_str().and_then(|scope| scope.parse().ok());
     let paged = parameters.iter().any(|name| name == "limit");
-    let class = shedding::class(method, path, scope, paged);
-    Route { parameters, operation_id, makes, conditional, touches_credentials, class }
+    let exports = operation_id.ends_with("_export");
+    let class = shedding::class(method, path, scope, paged || exports);
+    Route { parameters, operation_id, makes, conditional, touches_credentials, exports, class }
 }

@@ -10,9 +10,8 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use super::problem::{Code, Problem};
 use super::state::State;
 use crate::access::random;
-use crate::limits::{Asker, Denied, Standing, units};
+use crate::limits::{Asker, Cost, Denied, Standing};
 use crate::model::Time;
-use crate::model::scopes::Scope;
 use crate::store::accounts::keys::Credential;
 
 /// Charges an authenticated request to its key, its account and the accounts beside it.
@@ -20,12 +19,12 @@ pub async fn admit(
     state: &State,
     request: &HttpRequest,
     credential: &Credential,
-    scope: Scope,
+    cost: Cost,
     now: Time,
 ) -> Result<(), Problem> {
     let key = &credential.key;
     let asker = Asker { key: key.id, class: &key.rate_class, account: key.account_id, path: &key.path };
-    let decided = state.limiter.request(asker, units(scope), now).await;
+    let decided = state.limiter.request(asker, cost.units(), now).await;
     let standing = match &decided {
         Ok(standing) => Some(*standing),
         Err(denied) => denied.standing,

@@ -18,12 +18,12 @@ use crate::limits::load::{Class, Holder, Load, Turn};
 use crate::limits::origin;
 use crate::model::scopes::Scope;
 
-/// The class of an operation, by what the document says of it.
-pub fn class(method: &Method, path: &str, scope: Option<Scope>, paged: bool) -> Class {
+/// The class of an operation, by what the document says of it; much is what gives a list or all there is.
+pub fn class(method: &Method, path: &str, scope: Option<Scope>, much: bool) -> Class {
     let holds = matches!(scope, Some(Scope::ServicesSuspend | Scope::ServicesResume));
     if path.starts_with("/oauth/") || (holds && method != Method::GET) {
         Class::Vital
-    } else if paged && method == Method::GET {
+    } else if much && method == Method::GET {
         Class::Bulk
     } else {
         Class::Usual

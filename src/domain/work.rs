@@ -143,8 +143,13 @@ impl Work {
     }
 
     /// Records, settles and commits work of the program's own.
-    pub async fn finish(mut self) -> Result<()> {
-        self.record(None).await?;
+    pub async fn finish(self) -> Result<()> {
+        self.finish_with(None).await
+    }
+
+    /// The same of work that somebody had it do, with the audit line of that.
+    pub async fn finish_with(mut self, line: Option<Line>) -> Result<()> {
+        self.record(line).await?;
         self.settle(None).await?;
         self.tx.commit().await?;
         Ok(())

@@ -62,12 +62,35 @@ impl Layer {
     }
 }
 
-/// What an operation costs, in units: more for a write than for a read, most for an action.
-pub fn units(scope: Scope) -> u64 {
-    match scope.as_str().rsplit(':').next() {
-        Some("read") => 1,
-        Some("write") => 2,
-        _ => 5,
+/// As what an operation is charged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cost {
+    Read,
+    Write,
+    /// What sets off work elsewhere.
+    Action,
+    /// All that there is, in one answer.
+    Export,
+}
+
+impl Cost {
+    /// Of an operation that needs a scope.
+    pub fn of(scope: Scope, exports: bool) -> Self {
+        match scope.as_str().rsplit(':').next() {
+            _ if exports => Self::Export,
+            Some("read") => Self::Read,
+            Some("write") => Self::Write,
+            _ => Self::Action,
+        }
+    }
+
+    pub fn units(self) -> u64 {
+        match self {
+            Self::Read => 1,
+            Self::Write => 2,
+            Self::Action => 5,
+            Self::Export => 20,
+        }
     }
 }
 

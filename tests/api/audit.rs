@@ -38,6 +38,15 @@ on_both_servers! {
         assert_eq!(last["address"], "127.0.0.1");
     }
 
+    /// AUD-1: a key that is made on the server itself is a line as well.
+    async fn what_the_command_line_did_is_told(site: With::no_workers()) {
+        let told = lines(site, &site.operator_key).await;
+        let (first, key) = (&told[0], format!("key_{}", site.operator_key.split('_').nth(2).unwrap()));
+        assert_eq!((&first["action"], &first["resource"]), (&"keys_create".into(), &key.as_str().into()));
+        assert_eq!((&first["detail"], &first["address"]), (&json!({"by": "command line"}), &Value::Null));
+        assert_eq!((&first["principal_id"], &first["sequence"]), (&first["account_id"], &json!(1)));
+    }
+
     /// AUD-5
     async fn who_acted_from_above_is_not_told_below(site: With::no_workers()) {
         let world = busy(site).await;

@@ -78,7 +78,7 @@ on_both_servers! {
         }
     }
 
-    /// RL-1: a read costs one unit, a write two, an action five; a replay is charged like the first.
+    /// RL-1: a read costs one unit, a write two, an action five, an export twenty; a replay is charged like the first.
     async fn what_is_asked_has_its_price(site: with(&[])) {
         let world = site.world().await;
         let key = &site.key(&site.operator_key, &world.operator.id, "operator_admin").await;
@@ -93,8 +93,10 @@ on_both_servers! {
         let held = site.post(&path).key(key).json(json!({"reason_code": "payment"})).send().await;
         assert!(held.status < 300, "{}", held.text);
         assert_eq!(left(&held, "key"), whole - 9, "{}", held.text);
+        site.get("/v1/audit/export").key(key).send().await.is(200);
         let limits = site.get("/v1/limits").key(key).send().await.is(200);
-        assert_eq!(limits.body["units"], json!({"read": 1, "write": 2, "action": 5}));
+        assert_eq!(left(&limits, "key"), whole - 30, "{}", limits.text);
+        assert_eq!(limits.body["units"], json!({"read": 1, "write": 2, "action": 5, "export": 20}));
     }
 
     /// RL-1, RL-2: an account's keys draw from one bucket, and what it refuses is not taken from the key.

@@ -145,21 +145,21 @@ on_both_servers! {
 
     /// RL-9, RL-10: where requests queue for the writer, or for a connection to write by.
     async fn what_would_write_is_turned_away_while_writes_wait_too_long_and_nothing_else_is(site: With {
-        settings: &[("TENANTRY_SERVER__LONGEST_WAIT_MILLISECONDS", "10")],
+        settings: &[("TENANTRY_SERVER__LONGEST_WAIT_MILLISECONDS", "250")],
         ..With::no_workers()
     }) {
         let world = site.world().await;
         let by = &site.operator_key;
         let (slow, quick) = match site.fresh.url.starts_with("sqlite") {
             true => (
-                "CREATE TABLE many AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 600) SELECT i FROM n; \
+                "CREATE TABLE many AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 800) SELECT i FROM n; \
                 CREATE TRIGGER slow AFTER INSERT ON accounts BEGIN \
                 SELECT COUNT(*) FROM many AS one, many AS other WHERE one.i * other.i < 0; END",
                 "DROP TRIGGER slow; DROP TABLE many",
             ),
             false => (
                 "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
-                'BEGIN PERFORM pg_sleep(0.05); RETURN NULL; END'; \
+                'BEGIN PERFORM pg_sleep(0.2); RETURN NULL; END'; \
                 CREATE TRIGGER slow AFTER INSERT ON accounts FOR EACH ROW EXECUTE FUNCTION slow()",
                 "DROP TRIGGER slow ON accounts; DROP FUNCTION slow",
             ),

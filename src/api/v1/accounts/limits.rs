@@ -7,8 +7,8 @@ use crate::api::body::MAX_BODY;
 use crate::api::caller::Caller;
 use crate::api::page::MAX_LIMIT;
 use crate::api::problem::Problem;
-use crate::limits::units;
-use crate::model::scopes::{Scope, need};
+use crate::limits::Cost;
+use crate::model::scopes::need;
 
 pub fn routes(v1: &mut ServiceConfig) {
     v1.service(limits_get);
@@ -64,6 +64,9 @@ struct Units {
     write: u64,
     #[schema(example = 5)]
     action: u64,
+    /// All that there is, in one answer.
+    #[schema(example = 20)]
+    export: u64,
 }
 
 /// Show the limits
@@ -87,9 +90,10 @@ async fn limits_get(mut caller: Caller<need::AccountsRead>) -> Result<HttpRespon
         rate_policies: rate_policies.into(),
         max_concurrent_requests: state.load.share(),
         units: Units {
-            read: units(Scope::AccountsRead),
-            write: units(Scope::AccountsWrite),
-            action: units(Scope::ServicesSuspend),
+            read: Cost::Read.units(),
+            write: Cost::Write.units(),
+            action: Cost::Action.units(),
+            export: Cost::Export.units(),
         },
         max_body_bytes: MAX_BODY,
         max_page_size: MAX_LIMIT,
