@@ -145,7 +145,7 @@ on_both_servers! {
 
     /// RL-9, RL-10: where requests queue for the writer, or for a connection to write by.
     async fn what_would_write_is_turned_away_while_writes_wait_too_long_and_nothing_else_is(site: With {
-        settings: &[("TENANTRY_SERVER__LONGEST_WAIT_MILLISECONDS", "250")],
+        settings: &[("TENANTRY_SERVER__LONGEST_WAIT_MILLISECONDS", "100")],
         ..With::no_workers()
     }) {
         let world = site.world().await;
