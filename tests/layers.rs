@@ -279,7 +279,7 @@ const CACHES: [(&str, &str); 8] = [
     ("src/access/principals.rs", "Remembered<KeyId, Option<Arc<Credential>>>"),
     ("src/access/storefronts.rs", "Remembered<KeyId, Option<Arc<Storefront>>>"),
     // Whether the very token was revoked.
-    ("src/access/revocations.rs", "Cache<Arc<str>, bool>"),
+    ("src/access/revocations.rs", "Remembered<Arc<str>, bool>"),
     // With what the very account's own addresses are sealed.
     ("src/access/veils.rs", "Cache<AccountId, Key>"),
     // How often the very key failed from the very address.

@@ -50,7 +50,7 @@ pub struct Remembered<K, V> {
 
 impl<K, V> Remembered<K, V>
 where
-    K: Copy + Eq + Hash + Send + Sync + 'static,
+    K: Clone + Eq + Hash + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
     /// So many are remembered at most.

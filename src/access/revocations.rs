@@ -1,11 +1,9 @@
-//! Which access tokens were revoked, remembered for a few seconds so that most requests ask the database nothing.
+//! Which access tokens were revoked, remembered for as long as API keys are.
 
 use std::sync::Arc;
 
-use moka::future::Cache;
-
-use super::principals::MEMORY;
-use crate::model::Subtree;
+use super::fresh::Remembered;
+use crate::model::{Subtree, Time};
 use crate::store::{Db, Result, tokens};
 
 /// How many tokens are remembered at most.
@@ -14,31 +12,26 @@ const CAPACITY: u64 = 100_000;
 /// The tokens seen lately, and whether they were revoked.
 #[derive(Clone)]
 pub struct Revocations {
-    seen: Cache<Arc<str>, bool>,
+    seen: Remembered<Arc<str>, bool>,
 }
 
 impl Revocations {
     #[expect(clippy::new_without_default, reason = "it is made once, by name")]
     pub fn new() -> Self {
-        Self { seen: Cache::builder().max_capacity(CAPACITY).time_to_live(MEMORY).build() }
+        Self { seen: Remembered::new(CAPACITY) }
     }
 
-    /// Whether the token of that `jti` was revoked; on another replica, up to [`MEMORY`] ago may go unnoticed.
-    pub async fn has(&self, db: &Db, jti: &str) -> Result<bool> {
-        if let Some(revoked) = self.seen.get(jti).await {
-            return Ok(revoked);
-        }
+    /// Whether the token of that `jti` was revoked.
+    pub async fn has(&self, db: &Db, jti: &str, now: Time) -> Result<bool> {
         let load = async {
             let mut conn = db.read(Subtree::everything()).await?;
             tokens::is_revoked(&mut conn, jti).await
         };
-        self.seen.try_get_with(jti.into(), load).await.map_err(|error| {
-            Arc::try_unwrap(error).unwrap_or_else(|shared| sqlx::Error::Protocol(shared.to_string()))
-        })
+        self.seen.find(jti.into(), now, load).await
     }
 
-    /// Notes that the token was revoked through this replica.
-    pub async fn note(&self, jti: &str) {
-        self.seen.insert(jti.into(), true).await;
+    /// Forgets all: a token was revoked through this replica.
+    pub fn forget(&self) {
+        self.seen.forget();
     }
 }

@@ -96,7 +96,7 @@ async fn granted(
         return Ok(None);
     }
     for jti in claims.origins.iter().chain([&claims.jti]) {
-        if state.tokens.revocations.has(&state.db, jti).await? {
+        if state.tokens.revocations.has(&state.db, jti, now).await? {
             return Ok(None);
         }
     }

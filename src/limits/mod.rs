@@ -305,12 +305,17 @@ impl Limiter {
         let mut text = String::with_capacity(48);
         for at in order {
             let (layer, policy, level) = parts[at];
-            let until = seconds(level.wait).max(policy.window.div_ceil(policy.quota));
-            let comma = if text.is_empty() { "" } else { ", " };
-            let _ = write!(text, "{comma}\"{}\";r={};t={until}", layer.name(), level.remaining);
+            tell(&mut text, layer, policy, level);
         }
         text
     }
+}
+
+/// Adds to the header `RateLimit` what is left of a policy, and in how many seconds there is more.
+fn tell(text: &mut String, layer: Layer, policy: Policy, level: Level) {
+    let until = seconds(level.wait).max(policy.window.div_ceil(policy.quota.max(1)));
+    let comma = if text.is_empty() { "" } else { ", " };
+    let _ = write!(text, "{comma}\"{}\";r={};t={until}", layer.name(), level.remaining);
 }
 
 /// What of an address counts as one caller.

@@ -4,7 +4,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 
-use super::{Denied, Draw, Layer, Level, Policy, Table, WINDOW, denied, origin};
+use super::{Denied, Draw, Layer, Level, Policy, Table, WINDOW, denied, origin, tell};
 use crate::model::Time;
 use crate::model::ids::KeyId;
 
@@ -46,7 +46,7 @@ impl Storefronts {
         address: Option<IpAddr>,
         now: Time,
     ) -> (Result<(), Denied>, Left) {
-        let draw = |bucket, quota| Draw { bucket, policy: Policy { quota, window: WINDOW }, units: 1 };
+        let draw = |bucket, quota| Draw { bucket, policy: policy(quota), units: 1 };
         let draws = [
             draw(self.hasher.hash_one((Layer::Key, key)), caps.all),
             draw(self.hasher.hash_one((Layer::Address, key, address.map(origin))), caps.address),
@@ -58,6 +58,10 @@ impl Storefronts {
     }
 }
 
+fn policy(quota: u64) -> Policy {
+    Policy { quota, window: WINDOW }
+}
+
 impl Left {
     /// For the header `RateLimit-Policy`.
     pub fn policy_header(&self) -> String {
@@ -67,14 +71,10 @@ impl Left {
     /// For the header `RateLimit`; the address first, whose limit is mostly the tighter one.
     pub fn header(&self) -> String {
         let [all, address] = self.levels;
-        let until = |level: Level, quota: u64| super::seconds(level.wait).max(WINDOW.div_ceil(quota.max(1)));
-        format!(
-            "\"addr\";r={};t={}, \"key\";r={};t={}",
-            address.remaining,
-            until(address, self.caps.address),
-            all.remaining,
-            until(all, self.caps.all)
-        )
+        let mut text = String::new();
+        tell(&mut text, Layer::Address, policy(self.caps.address), address);
+        tell(&mut text, Layer::Key, policy(self.caps.all), all);
+        text
     }
 }
 

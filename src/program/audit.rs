@@ -11,12 +11,13 @@ use crate::access::witness::PublicWitness;
 use crate::domain::Work;
 use crate::domain::accounts::audit::{self, Verdict};
 use crate::domain::accounts::witnesses::{BadCheckpoint, Witnesses};
+use crate::model::accounts::accounts::Account;
 use crate::model::accounts::checkpoints;
 use crate::model::events::events::Cause;
 use crate::model::ids::{AccountId, RequestId};
-use crate::model::{Json, Subtree};
-use crate::store;
+use crate::model::{Json, Subtree, Time};
 use crate::store::audit::Line;
+use crate::store::{self, Tx};
 
 /// With what the chains are to be held together.
 #[derive(Debug, Default, Clone)]
@@ -44,6 +45,34 @@ impl Examined {
 
 /// What stands in a line of the audit that no key's holder is behind.
 const NO_KEY: &str = "key_00000000000000000000000000";
+/// Who did what is done on the server itself.
+pub(super) const COMMAND_LINE: &str = "command line";
+
+/// The audit line of what the operator did to an account on the server itself.
+pub(super) async fn command_line(
+    tx: &mut Tx,
+    account: &Account,
+    action: &str,
+    resource: String,
+    at: Time,
+) -> Result<Line, Stop> {
+    let root = store::accounts::accounts::root(tx).await?;
+    Ok(Line {
+        account_id: account.id,
+        sequence: 0,
+        path: account.path.clone(),
+        principal_id: root.map_or(account.id, |root| root.id),
+        key_id: NO_KEY.parse().map_err(Stop::failed)?,
+        action: action.into(),
+        resource: Some(resource),
+        request_id: RequestId::new().to_string(),
+        address: None,
+        outcome: "done".into(),
+        detail: Json(Map::from_iter([("by".to_owned(), COMMAND_LINE.into())])),
+        occurred_at: at,
+        hash: String::new(),
+    })
+}
 
 impl Program {
     /// Forgets the key of an account, and with it from where the account acted, in all audits there are; that this was
@@ -53,23 +82,9 @@ impl Program {
         let mut tx = self.db.write(Subtree::everything()).await?;
         let missing = || Stop::failed(format!("there is no account {account}"));
         let found = store::accounts::accounts::find(&mut tx, account).await?.ok_or_else(missing)?;
-        let root = store::accounts::accounts::root(&mut tx).await?.ok_or_else(missing)?;
         let gone = store::audit_keys::delete(&mut tx, account).await?;
-        let line = Line {
-            account_id: account,
-            sequence: 0,
-            path: found.path,
-            principal_id: root.id,
-            key_id: NO_KEY.parse().map_err(Stop::failed)?,
-            action: "audit_shred".into(),
-            resource: Some(account.to_string()),
-            request_id: RequestId::new().to_string(),
-            address: None,
-            outcome: "done".into(),
-            detail: Json(Map::new()),
-            occurred_at: self.clock.now(),
-            hash: String::new(),
-        };
+        let line =
+            command_line(&mut tx, &found, "audit_shred", account.to_string(), self.clock.now()).await?;
         let cause = Cause { key_id: None, request_id: None, reason_code: None };
         let mut work = Work::because(tx, cause, line.occurred_at);
         work.record(Some(line)).await.map_err(Stop::failed)?;

@@ -3,24 +3,20 @@
 use std::time::Duration;
 
 use secrecy::SecretString;
-use serde_json::Map;
 
+use super::audit::{COMMAND_LINE, command_line};
 use super::{Program, Stop};
 use crate::access::secret::SecretKey;
 use crate::cli::KeyOrder;
 use crate::domain::accounts::accounts;
 use crate::domain::accounts::keys::{self, Issue};
 use crate::domain::{self, Work};
+use crate::model::Subtree;
 use crate::model::accounts::keys::STANDARD_CLASS;
 use crate::model::events::events::Cause;
-use crate::model::ids::{KeyId, RequestId};
+use crate::model::ids::KeyId;
 use crate::model::services::ReasonClass;
-use crate::model::{Json, Subtree};
 use crate::store;
-use crate::store::audit::Line;
-
-/// Who made what is made on the server itself.
-const COMMAND_LINE: &str = "command line";
 
 /// A key that was made, and its secret, which is told once.
 pub struct Made {
@@ -69,23 +65,7 @@ impl Program {
             expires_at: Some(work.now.plus(days)),
         };
         keys::insert(&mut work, &account, issue, COMMAND_LINE).await.map_err(told)?;
-        let operator = account.path.upwards().last().unwrap_or_else(|| account.path.clone());
-        let operator = store::accounts::accounts::at(&mut work.tx, &operator).await?;
-        let line = Line {
-            account_id: account.id,
-            sequence: 0,
-            path: account.path.clone(),
-            principal_id: operator.map_or(account.id, |operator| operator.id),
-            key_id: id,
-            action: "keys_create".into(),
-            resource: Some(id.to_string()),
-            request_id: RequestId::new().to_string(),
-            address: None,
-            outcome: "done".into(),
-            detail: Json(Map::from_iter([("by".to_owned(), COMMAND_LINE.into())])),
-            occurred_at: work.now,
-            hash: String::new(),
-        };
+        let line = command_line(&mut work.tx, &account, "keys_create", id.to_string(), work.now).await?;
         work.finish_with(Some(line)).await.map_err(told)?;
         Ok(Made { id, account: account.id.to_string(), secret: secret.text })
     }

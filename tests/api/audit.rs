@@ -45,6 +45,7 @@ on_both_servers! {
         assert_eq!((&first["action"], &first["resource"]), (&"keys_create".into(), &key.as_str().into()));
         assert_eq!((&first["detail"], &first["address"]), (&json!({"by": "command line"}), &Value::Null));
         assert_eq!((&first["principal_id"], &first["sequence"]), (&first["account_id"], &json!(1)));
+        assert_ne!(first["key_id"], key.as_str(), "it did not make itself");
     }
 
     /// AUD-5

@@ -78,7 +78,7 @@ async fn revoke(state: &web::Data<State>, request: &HttpRequest, body: &[u8]) ->
         Ok(store::tokens::revoke(&mut work.tx, &jti, end).await?)
     });
     ended.await.map_err(|_| Refused::unavailable())?;
-    state.tokens.revocations.note(&claims.jti).await;
+    state.tokens.revocations.forget();
     Ok(())
 }
 

@@ -24,9 +24,7 @@ pub async fn write(db: &Db, line: &Line) -> domain::Result<()> {
 /// The same of what was read in the account at the line's path, whichever that is; one that is gone has no audit.
 pub async fn write_at(db: &Db, line: &Line) -> domain::Result<()> {
     let mut conn = db.read(Subtree::of(&line.path)).await?;
-    // In the order of paths the account itself comes ahead of those below it.
-    let found =
-        accounts::page(&mut conn, None, 1).await?.into_iter().find(|account| account.path == line.path);
+    let found = accounts::at(&mut conn, &line.path).await?;
     drop(conn);
     match found {
         Some(account) => write(db, &Line { account_id: account.id, ..line.clone() }).await,
