@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
-use actix_web::http::{Method, header};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use serde_json::Value;
@@ -16,11 +15,12 @@ use serde_json::Value;
 use super::answer::Answer;
 use super::body::{self, Body};
 use super::credentials::{Authenticated, authenticate, invalid_token};
-use super::document::Route;
 use super::limits;
 use super::page::Page;
+use super::parameters::{self, reads};
 use super::problem::{Code, Fault, Problem};
 use super::request_log::Known;
+use super::routes::Route;
 use super::state::State;
 use super::{conditional, denials, door, environments, idempotency, pace, shedding, storefront};
 use crate::access::tokens::Claims;
@@ -106,8 +106,7 @@ impl<S> Caller<S> {
 
     /// A query parameter that the route documents.
     pub fn parameter(&self, name: &str) -> Option<String> {
-        let query = self.request.query_string();
-        form(query).find(|(known, _)| known == name).map(|(_, value)| value)
+        parameters::value(&self.request, name)
     }
 
     /// Where in a list the caller wants to go on, and how much it wants.
@@ -256,7 +255,7 @@ impl<S> Caller<S> {
             dry_run: self.dry_run()?,
             wait,
             turn: shedding::turn(&self.request),
-            query: self.sorted_query(),
+            query: parameters::sorted(&self.request),
             body: std::mem::take(&mut self.body),
             actor,
             route: self.route.clone(),
@@ -293,22 +292,6 @@ impl<S> Caller<S> {
                 .with_errors(vec![Fault::parameter("dry_run", "invalid", "must be true or false")])),
         }
     }
-
-    fn sorted_query(&self) -> String {
-        let mut pairs: Vec<_> = form(self.request.query_string()).collect();
-        pairs.sort();
-        pairs.iter().map(|(name, value)| format!("{name}={value}&")).collect()
-    }
-}
-
-/// The pairs of a query string, decoded.
-pub fn form(query: &str) -> impl Iterator<Item = (String, String)> + '_ {
-    url::form_urlencoded::parse(query.as_bytes()).map(|(name, value)| (name.into_owned(), value.into_owned()))
-}
-
-/// Whether the request's method only reads.
-pub fn reads(request: &HttpRequest) -> bool {
-    matches!(*request.method(), Method::GET | Method::HEAD)
 }
 
 /// From where the request came, as far as our own proxies tell.
@@ -378,8 +361,8 @@ impl<S: Need> FromRequest for Caller<S> {
             }
             environments::check(&credential)?;
             check_account(&credential, &request)?;
-            check_parameters(&route, &request)?;
-            idempotency::check_required(&credential, S::SCOPE, &request)?;
+            parameters::check(&route, &request)?;
+            idempotency::check_required(&state.keys_required, &route, &credential, S::SCOPE, &request)?;
             if storefront.is_none() {
                 state.principals.used(credential.key.id, now, address);
             }
@@ -417,37 +400,6 @@ fn check_account(credential: &Credential, request: &HttpRequest) -> Result<(), P
         false => Ok(()),
         true => {
             Err(Problem::new(Code::AccountSuspended, "The account is suspended; its keys may read only."))
-        }
-    }
-}
-
-/// Parameters that the document does not name are refused, and so is one that is there twice, and a
-/// condition that would be passed over.
-fn check_parameters(route: &Route, request: &HttpRequest) -> Result<(), Problem> {
-    let mut seen: Vec<String> = Vec::new();
-    let mut faults = Vec::new();
-    for (name, _) in form(request.query_string()) {
-        if !route.parameters.iter().any(|known| known == &name) {
-            let known = match route.parameters.is_empty() {
-                true => "there are none here".to_owned(),
-                false => format!("known here: {}", route.parameters.join(", ")),
-            };
-            faults.push(Fault::parameter(name.clone(), "unknown_parameter", known));
-        } else if seen.contains(&name) {
-            faults.push(Fault::parameter(name.clone(), "repeated", "can be sent once"));
-        }
-        seen.push(name);
-    }
-    let reads = reads(request);
-    if !reads && !route.conditional && request.headers().contains_key(header::IF_MATCH) {
-        faults.push(Fault::header("If-Match", "unknown_header", "this operation does not go by it"));
-    }
-    match faults.is_empty() {
-        true => Ok(()),
-        false => {
-            let detail =
-                "The request has a parameter or a condition that is not known here, or has one twice.";
-            Err(Problem::new(Code::UnknownParameter, detail).with_errors(faults))
         }
     }
 }

@@ -58,8 +58,8 @@ codes! {
         "The header is there twice, is empty, longer than 255, or has other characters than visible ASCII without \" and \\.",
         "Send one key; a UUID is a good one.";
     IdempotencyKeyRequired = "idempotency_key_required", 400, false, "An Idempotency-Key is needed",
-        "The account demands an `Idempotency-Key` of its keys and tokens with each change, and the request has none. Nothing was looked up or done.",
-        "Send one, a new one for each new request; or have the account's `require_idempotency_key` taken back.";
+        "The operator demands an `Idempotency-Key` with this operation, or the account one of its keys and tokens with each change, and the request has none. Nothing was looked up or done.",
+        "Send one, a new one for each new request; where it is the account that demands it, its `require_idempotency_key` can be taken back.";
     Unauthenticated = "unauthenticated", 401, false, "A credential is needed",
         "There is no credential in the request.",
         "Send `Authorization: Bearer` with a key or a token.";
@@ -156,6 +156,9 @@ codes! {
     PlanNotApplicable = "plan_not_applicable", 422, false, "The plan cannot be ordered as asked",
         "The plan cannot be ordered so: it is not on sale to this account, or does not go with the subscription or quantity.",
         "See `GET /v1/plans` as this account.";
+    PreconditionRequired = "precondition_required", 428, false, "If-Match is missing",
+        "The operation changes what others may have changed since it was read, so it asks for the entity tag of what was read.",
+        "Read the object and send its `ETag` as `If-Match`; `*` changes whatever is there.";
     RateLimited = "rate_limited", 429, true, "Too much is asked at once",
         "A rate limit of the key, of its account, of all accounts below the same one, or of the address is used up, or the account or address has too many requests under way; `violated-policies` names each. Nothing was done.",
         "Send it again after `Retry-After`. `GET /v1/limits` shows the limits, the header `RateLimit` what is left.";

@@ -9,7 +9,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 
-use super::document::fits;
+use super::routes::fits;
 use super::storefront::OPERATIONS;
 use crate::model::accounts::origins::Origin;
 

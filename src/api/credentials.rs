@@ -5,8 +5,8 @@ use std::sync::Arc;
 use actix_web::HttpRequest;
 use actix_web::http::header;
 
-use super::caller::form;
 use super::denials::came_with;
+use super::parameters::form;
 use super::problem::{Code, Problem};
 use super::state::State;
 use super::storefront;

@@ -1,16 +1,13 @@
 //! The OpenAPI document, made from the very routes that are served.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
-use actix_web::http::Method;
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 use utoipa_actix_web::AppExt;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::{oauth, shedding, v1};
-use crate::limits::load::Class;
+use super::{oauth, v1};
 use crate::model::scopes::Scope;
 
 #[derive(OpenApi)]
@@ -112,7 +109,6 @@ const CONDITIONAL: &[&str] = &[
     "servers_update",
     "storefront_keys_update",
     "storefront_keys_revoke",
-    "plans_add_version",
     "plans_activate",
     "plans_pause",
     "plans_archive",
@@ -124,12 +120,16 @@ const CONDITIONAL: &[&str] = &[
     "webhook_endpoints_rotate_secret",
 ];
 
+/// The operations that ask for `If-Match`: what they change is agreed on, and nobody undoes what he has not seen.
+const CONDITION_REQUIRED: &[&str] = &["plans_add_version", "quotas_put"];
+
 /// The operations that show one object with its entity tag, and go by `If-None-Match`.
 const TAGGED: &[&str] = &[
     "accounts_get",
     "keys_get",
     "orders_get",
     "plans_get",
+    "quotas_get",
     "resources_get",
     "servers_get",
     "services_get",
@@ -149,9 +149,10 @@ fn complete(operation: &mut Value, method: &str, path: &str, paged: bool) {
         names.push("Prefer");
     }
     let id = operation["operationId"].as_str().unwrap_or_default();
-    let (conditional, tagged) = (CONDITIONAL.contains(&id), TAGGED.contains(&id));
+    let (required, tagged) = (CONDITION_REQUIRED.contains(&id), TAGGED.contains(&id));
+    let conditional = required || CONDITIONAL.contains(&id);
     if conditional {
-        names.push("IfMatch");
+        names.push(if required { "IfMatchRequired" } else { "IfMatch" });
     }
     if tagged {
         names.push("IfNoneMatch");
@@ -183,6 +184,9 @@ fn complete(operation: &mut Value, method: &str, path: &str, paged: bool) {
     ];
     if conditional {
         refusals.push(("412", "The object has changed since it was read"));
+    }
+    if required {
+        refusals.push(("428", "There is no `If-Match`"));
     }
     match path.contains("{id}") {
         true => refusals.push(("404", "There is no such object in the caller's reach")),
@@ -292,6 +296,11 @@ fn common_parameters() -> Value {
             "Acts only while the object is at the version of one of these entity tags, or answers 412.",
             json!({"type": "string", "example": "\"v3.mPqk0u1pXfI\""}),
         ),
+        "IfMatchRequired": {
+            "name": "If-Match", "in": "header", "required": true,
+            "description": "The object's entity tag: it is changed only while it is at that version, else 412. `*` changes whatever is there.",
+            "schema": {"type": "string", "minLength": 1, "examples": ["\"v3.mPqk0u1pXfI\"", "*"]},
+        },
         "IfNoneMatch": header(
             "If-None-Match",
             "Answers 304 without a body while the object still looks as when it had one of these entity tags.",
@@ -313,97 +322,4 @@ fn common_parameters() -> Value {
             "schema": {"type": "boolean", "default": false},
         },
     })
-}
-
-/// One route as the document describes it.
-#[derive(Debug)]
-pub struct Route {
-    pub operation_id: String,
-    /// The query parameters it knows.
-    pub parameters: Vec<String>,
-    /// Whether it makes something new, which it then answers with 201.
-    pub makes: bool,
-    /// Whether it goes by `If-Match`.
-    pub conditional: bool,
-    /// Whether what it changes bears on who may come in.
-    pub touches_credentials: bool,
-    /// Whether it gives all that there is, in one answer.
-    pub exports: bool,
-    /// When it is turned away while there is too much to do.
-    pub class: Class,
-}
-
-/// All routes, by method and pattern.
-pub struct Routes {
-    known: HashMap<(Method, String), Arc<Route>>,
-    methods: Vec<(String, Vec<String>)>,
-}
-
-impl Routes {
-    pub fn of(document: &Value) -> Self {
-        let mut known = HashMap::new();
-        let mut methods = Vec::new();
-        for (path, item) in document["paths"].as_object().into_iter().flatten() {
-            let mut here = Vec::new();
-            for (method, operation) in item.as_object().into_iter().flatten() {
-                let Ok(method) = Method::from_bytes(method.to_uppercase().as_bytes()) else { continue };
-                here.push(method.to_string());
-                known.insert(
-                    (method.clone(), path.clone()),
-                    Arc::new(route(document, &method, path, operation)),
-                );
-            }
-            methods.push((path.clone(), here));
-        }
-        Self { known, methods }
-    }
-
-    pub fn find(&self, method: &Method, pattern: &str) -> Option<Arc<Route>> {
-        self.known.get(&(method.clone(), pattern.to_owned())).cloned()
-    }
-
-    /// The methods of a path that is in the document letter by letter.
-    pub fn methods_of(&self, path: &str) -> Option<String> {
-        let known = self.methods.iter().find(|(pattern, _)| pattern == path && !pattern.contains('{'))?;
-        Some(known.1.join(", "))
-    }
-
-    /// The methods that a path has; none if the path is not one of ours.
-    pub fn methods(&self, path: &str) -> Option<String> {
-        self.methods.iter().find(|(pattern, _)| fits(pattern, path)).map(|(_, methods)| methods.join(", "))
-    }
-}
-
-/// Whether a path is of this pattern.
-pub fn fits(pattern: &str, path: &str) -> bool {
-    let (mut own, mut told) = (pattern.split('/'), path.split('/'));
-    loop {
-        match (own.next(), told.next()) {
-            (None, None) => return true,
-            (Some(own), Some(told)) if own == told || own.starts_with('{') && !told.is_empty() => {}
-            _ => return false,
-        }
-    }
-}
-
-fn route(document: &Value, method: &Method, path: &str, operation: &Value) -> Route {
-    let parameters = operation["parameters"].as_array().into_iter().flatten().filter_map(|parameter| {
-        let parameter = match parameter["$ref"].as_str() {
-            Some(reference) => &document["components"]["parameters"][reference.rsplit('/').next()?],
-            None => parameter,
-        };
-        (parameter["in"] == "query").then(|| parameter["name"].as_str().map(str::to_owned))?
-    });
-    let operation_id = operation["operationId"].as_str().unwrap_or_default().to_owned();
-    let touches_credentials = method != Method::GET
-        && (["keys_", "storefront_keys_", "accounts_"].iter().any(|prefix| operation_id.starts_with(prefix))
-            || ["holds_suspend_account", "holds_resume_account"].contains(&operation_id.as_str()));
-    let makes = operation["responses"].get("201").is_some();
-    let conditional = CONDITIONAL.contains(&operation_id.as_str());
-    let parameters: Vec<String> = parameters.collect();
-    let scope = operation["security"][0]["oauth2"][0].as_str().and_then(|scope| scope.parse().ok());
-    let paged = parameters.iter().any(|name| name == "limit");
-    let exports = operation_id.ends_with("_export");
-    let class = shedding::class(method, path, scope, paged || exports);
-    Route { parameters, operation_id, makes, conditional, touches_credentials, exports, class }
 }

@@ -9,8 +9,8 @@ use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 
 use super::answer::Answer;
-use super::document::Route;
 use super::problem::{Code, Problem};
+use super::routes::Route;
 use super::state::State;
 use super::{json, wait};
 use crate::access::seal::Context;

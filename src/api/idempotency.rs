@@ -2,8 +2,9 @@
 
 use actix_web::HttpRequest;
 
-use super::caller::{form, reads};
+use super::parameters::{reads, value};
 use super::problem::{Code, Problem};
+use super::routes::Route;
 use crate::model::scopes::Scope;
 use crate::store::accounts::keys::Credential;
 
@@ -30,18 +31,27 @@ pub fn key<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Result<Option<Strin
     }
 }
 
-/// An account can demand that its own keys and tokens send an `Idempotency-Key` with each change. What only computes
-/// and what is only tried needs none.
-pub fn check_required(credential: &Credential, scope: Scope, request: &HttpRequest) -> Result<(), Problem> {
-    let reads = reads(request) || scope.reads();
-    let tried = form(request.query_string()).any(|(name, value)| name == "dry_run" && value == "true");
-    let sent = request.headers().contains_key("idempotency-key");
-    match credential.require_idempotency_key && !reads && !tried && !sent {
+/// An account can demand that its own keys and tokens send an `Idempotency-Key` with each change, and the operator that
+/// everybody sends one with some operations. What only computes and what is only tried needs none.
+pub fn check_required(
+    by_operator: &[String],
+    route: &Route,
+    credential: &Credential,
+    scope: Scope,
+    request: &HttpRequest,
+) -> Result<(), Problem> {
+    let detail = if by_operator.contains(&route.operation_id) {
+        "The operation needs an Idempotency-Key."
+    } else if credential.require_idempotency_key {
+        "The account demands an Idempotency-Key with each change."
+    } else {
+        return Ok(());
+    };
+    let changes = !reads(request) && !scope.reads();
+    let tried = value(request, "dry_run").is_some_and(|value| value == "true");
+    match changes && !tried && !request.headers().contains_key("idempotency-key") {
         false => Ok(()),
-        true => {
-            let detail = "The account demands an Idempotency-Key with each change.";
-            Err(Problem::new(Code::IdempotencyKeyRequired, detail))
-        }
+        true => Err(Problem::new(Code::IdempotencyKeyRequired, detail)),
     }
 }
 

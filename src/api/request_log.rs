@@ -10,10 +10,10 @@ use actix_web::dev::ServiceResponse;
 use actix_web::http::header;
 use actix_web::{HttpMessage, HttpRequest};
 
-use super::caller::reads;
-use super::document::Route;
 use super::middleware::client_request_id;
+use super::parameters::reads;
 use super::problem::Problem;
+use super::routes::Route;
 use crate::config::Recorded;
 use crate::model::accounts::requests::Request;
 use crate::model::ids::RequestId;

@@ -11,9 +11,9 @@ use zeroize::Zeroizing;
 
 use super::body::Schemas;
 use super::denials::Denials;
-use super::document::Routes;
 use super::oauth::Failures;
 use super::request_log::RequestLog;
+use super::routes::Routes;
 use crate::access::delegations::Delegations;
 use crate::access::digests::Digests;
 use crate::access::keyring::Keyring;
@@ -97,6 +97,8 @@ pub struct State {
     pub delegations: Delegations,
     /// The operations that the operator has taken from all sellers, in the accounts below them.
     pub withheld: Vec<String>,
+    /// The operations that the operator wants an `Idempotency-Key` with.
+    pub keys_required: Vec<String>,
     /// How long a key may last.
     pub key_ends: KeysConfig,
     pub tokens: Tokens,

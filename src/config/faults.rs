@@ -42,6 +42,16 @@ impl<'a> Checks<'a> {
         self.faults.push(ConfigFault { setting: setting.to_owned(), reason: reason.into(), source });
     }
 
+    /// Refuses what cannot be the name of an operation.
+    pub fn operations(&mut self, setting: &str, names: &[String]) {
+        let named = |name: &String| {
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        };
+        if !names.iter().all(named) {
+            self.refuse(setting, "must be operations as the document names them, such as keys_create");
+        }
+    }
+
     pub fn within(&mut self, setting: &str, value: u64, range: RangeInclusive<u64>) {
         if !range.contains(&value) {
             self.refuse(setting, format!("must be from {} to {}", range.start(), range.end()));

@@ -41,14 +41,6 @@ impl KeysConfig {
 
 impl DelegationConfig {
     pub(super) fn check(&self, checks: &mut Checks<'_>) {
-        let named = |name: &String| {
-            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-        };
-        if !self.withheld.iter().all(named) {
-            checks.refuse(
-                "delegation.withheld",
-                "must be operations as the document names them, such as keys_create",
-            );
-        }
+        checks.operations("delegation.withheld", &self.withheld);
     }
 }

@@ -4,10 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use super::faults::Checks;
 
-/// What is kept of requests, for callers to look up.
+/// What requests must have, and what is kept of them for callers to look up.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RequestsConfig {
+    /// Operations, by their names in the document, that everybody must send an `Idempotency-Key` with.
+    pub require_idempotency_key: Vec<String>,
     /// Which requests are kept.
     pub record: Recorded,
     /// For how long.
@@ -28,7 +30,7 @@ pub enum Recorded {
 
 impl Default for RequestsConfig {
     fn default() -> Self {
-        Self { record: Recorded::Changes, retention_days: 30 }
+        Self { require_idempotency_key: Vec::new(), record: Recorded::Changes, retention_days: 30 }
     }
 }
 
@@ -39,6 +41,7 @@ impl RequestsConfig {
     }
 
     pub(super) fn check(&self, checks: &mut Checks<'_>) {
+        checks.operations("requests.require_idempotency_key", &self.require_idempotency_key);
         checks.within("requests.retention_days", self.retention_days, 1..=365);
     }
 }

@@ -15,7 +15,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::checkpoints::Checkpoints;
 use super::open::folder;
-use super::state::{check_withheld, state};
+use super::state::{check_operations, state};
 use super::upkeep::{down, health, logged, upkeep, written_back};
 use super::{Program, Stop, limits, secrets, signing};
 use crate::access::veils::Veils;
@@ -97,7 +97,7 @@ impl Program {
             let denials;
             (denials, recorder) = recorder_of(&program);
             let noted = (denials, requests.clone());
-            check_withheld(&program.config)?;
+            check_operations(&program.config)?;
             let shared = limits::shared(&program, &readiness, &stop, &mut workers).await?;
             let state = state(&program, guard, signals, noted, ending.clone(), shared);
             certificates = program.config.server.tls().map(read_certificates).transpose()?;

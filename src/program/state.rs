@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use actix_web::http::Method;
 use actix_web::web;
 use moka::sync::Cache;
 
@@ -59,6 +60,7 @@ pub(super) fn state(
         principals: program.principals.clone(),
         delegations: Delegations::default(),
         withheld: program.config.delegation.withheld.clone(),
+        keys_required: program.config.requests.require_idempotency_key.clone(),
         key_ends: program.config.keys.clone(),
         tokens: Tokens {
             issuer,
@@ -93,20 +95,29 @@ pub(super) fn state(
     })
 }
 
-/// Refuses names in `delegation.withheld` that no operation has: whoever mistypes one would withhold nothing.
-pub(super) fn check_withheld(config: &Config) -> Result<(), Stop> {
-    let withheld = &config.delegation.withheld;
-    if withheld.is_empty() {
+/// Refuses settings that name an operation which is none: whoever mistypes one would have withheld or demanded nothing.
+pub(super) fn check_operations(config: &Config) -> Result<(), Stop> {
+    let (withheld, required) = (&config.delegation.withheld, &config.requests.require_idempotency_key);
+    if withheld.is_empty() && required.is_empty() {
         return Ok(());
     }
-    let document = api::document();
-    let paths = document["paths"].as_object().into_iter().flat_map(|paths| paths.values());
-    let operations: Vec<_> = paths
-        .flat_map(|item| item.as_object().into_iter().flat_map(|item| item.values()))
-        .filter_map(|operation| operation["operationId"].as_str())
-        .collect();
-    match withheld.iter().find(|name| !operations.contains(&name.as_str())) {
+    let routes = api::Routes::of(&api::document());
+    let names =
+        |changing: bool| routes.operations().filter(move |(method, _)| !changing || *method != Method::GET);
+    let unknown =
+        |known: &[&str], told: &[String]| told.iter().find(|name| !known.contains(&name.as_str())).cloned();
+    let all: Vec<_> = names(false).map(|(_, name)| name).collect();
+    let changing: Vec<_> = names(true).map(|(_, name)| name).collect();
+    if let Some(name) = unknown(&all, withheld) {
+        return Err(Stop::unsafe_to_run(format!("delegation.withheld: there is no operation {name}")));
+    }
+    match unknown(&changing, required) {
         None => Ok(()),
-        Some(name) => Err(Stop::unsafe_to_run(format!("delegation.withheld: there is no operation {name}"))),
+        Some(name) => {
+            let why = format!(
+                "requests.require_idempotency_key: there is no operation {name} that changes anything"
+            );
+            Err(Stop::unsafe_to_run(why))
+        }
     }
 }

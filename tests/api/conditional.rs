@@ -110,6 +110,36 @@ on_both_servers! {
         }
     }
 
+    /// PAGE-6: what is agreed on is not changed by whoever has not seen it.
+    async fn a_plan_and_a_ceiling_are_changed_by_who_says_what_they_were(site: With::no_workers()) {
+        let world = site.world().await;
+        let ceiling = format!("/v1/accounts/{}/quotas/mail.mailboxes", world.tenant.id);
+        let terms = json!({"terms": {"virtual_server_id": world.virtual_server, "services": [{"type": "mail"}], "quotas": []}});
+        let changes = [
+            (Method::PUT, ceiling.clone(), ceiling, json!({"ceiling": 5})),
+            (Method::POST, format!("/v1/plans/{}/versions", world.plan), format!("/v1/plans/{}", world.plan), terms),
+        ];
+        for (method, path, shown, body) in changes {
+            let by = &site.operator_key;
+            let change = || site.call(method.clone(), &path).key(by).json(body.clone());
+            let before = site.get(&shown).key(by).send().await.is(200);
+            change().send().await.refused(428, "precondition_required");
+            // Of what is not there and of what belongs to others nothing else is told.
+            let other = path.replace(&world.tenant.id, "acc_01jq3v8z0kf5n9d2t7x4m6c1ab");
+            let other = other.replace(&world.plan, "pln_01jq3v8z0kf5n9d2t7x4m6c1ab");
+            site.call(method.clone(), &other).key(by).json(body.clone()).send().await.refused(428, "precondition_required");
+            assert_eq!(site.get(&shown).key(by).send().await.is(200).text, before.text);
+            change().header("If-Match", "\"v77\"").send().await.refused(412, "precondition_failed");
+            let tag = before.header("etag").unwrap();
+            let made = change().header("If-Match", tag).idem(&path).send().await.is(200);
+            let now = site.get(&shown).key(by).send().await.is(200);
+            assert_eq!(made.header("etag"), now.header("etag"), "{path}");
+            change().header("If-Match", tag).send().await.refused(412, "precondition_failed");
+            let again = change().header("If-Match", tag).idem(&path).send().await.is(200);
+            assert_eq!(again.text, made.text, "what is sent again is answered again");
+        }
+    }
+
     /// A condition that would be passed over is refused: nothing is done that the caller made depend on it.
     async fn a_condition_that_an_operation_does_not_know_is_refused(site: With::no_workers()) {
         let world = site.world().await;

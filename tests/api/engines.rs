@@ -100,7 +100,7 @@ async fn said(site: &Site) -> Vec<String> {
         "+1",
     ] {
         inputs.push((Method::POST, ordered_path.into(), tenant, order(number, "\"n.example\"")));
-        inputs.push((Method::PUT, quotas.clone(), reseller, format!(r#"{{"ceiling":{number}}}"#)));
+        inputs.push((Method::PUT, format!("{quotas}#*"), reseller, format!(r#"{{"ceiling":{number}}}"#)));
     }
     for time in [
         "2030-01-01T00:00:00Z",

@@ -5,7 +5,7 @@ use super::*;
 const KEY: &str = "mail.mailboxes";
 
 async fn put(site: &Site, by: &str, account: &str, ceiling: Value) -> Answer {
-    site.put(&format!("/v1/accounts/{account}/quotas/{KEY}")).key(by).json(ceiling).send().await
+    site.put(&format!("/v1/accounts/{account}/quotas/{KEY}")).anyway().key(by).json(ceiling).send().await
 }
 
 async fn taken(site: &Site, key: &str, holder: &str) -> (i64, i64, i64) {
@@ -198,6 +198,30 @@ on_both_servers! {
         assert_eq!(taken(site, by, reseller).await, (3, 4, 0), "shrinking is always allowed");
     }
 
+    /// PAGE-6: what is taken of a ceiling is no change of it, and one that is set back is as it was.
+    async fn a_ceiling_is_changed_at_what_it_says_whatever_is_taken_of_it(site: With::no_workers()) {
+        let world = site.world().await;
+        let (by, path) = (&world.reseller.key, format!("/v1/accounts/{}/quotas/{KEY}", world.tenant.id));
+        let none = site.get(&path).key(by).send().await.is(200);
+        assert_eq!(none.body, json!({"quota": null}));
+        let set = async |tag: &str, body: Value| site.put(&path).key(by).header("If-Match", tag).json(body).send().await;
+        let shared = set(none.header("etag").unwrap(), json!({"ceiling": 5})).await.is(200);
+        let tag = shared.header("etag").unwrap().to_owned();
+        site.post("/v1/orders").key(&world.tenant.key).json(add("hosted-mail", 2, json!([]))).send().await.is(202);
+        let taken = site.get(&path).key(by).send().await.is(200);
+        assert_eq!(taken.body["quota"]["reserved"], 2);
+        assert_ne!(taken.header("etag"), Some(tag.as_str()), "it looks otherwise");
+        let allocated = set(&tag, json!({"ceiling": 5, "mode": "allocated"})).await.is(200);
+        for stale in [&tag, none.header("etag").unwrap()] {
+            set(stale, json!({"ceiling": 6})).await.refused(412, "precondition_failed");
+        }
+        let gone = set(allocated.header("etag").unwrap(), json!({"ceiling": null})).await.is(200);
+        assert_eq!((gone.header("etag"), &gone.text), (none.header("etag"), &none.text));
+        set(&tag, json!({"ceiling": 6})).await.refused(412, "precondition_failed");
+        set(none.header("etag").unwrap(), json!({"ceiling": 5})).await.is(200);
+        set(&tag, json!({"ceiling": 6})).await.is(200);
+    }
+
     async fn nobody_sets_his_own_ceiling_but_the_operator(site: With::no_workers()) {
         let world = site.world().await;
         let refused = put(site, &world.reseller.key, &world.reseller.id, json!({"ceiling": 5})).await;
@@ -206,7 +230,7 @@ on_both_servers! {
         put(site, &world.reseller.key, &world.tenant.id, json!({"ceiling": 5})).await.is(200);
         put(site, &site.operator_key, &world.operator.id, json!({"ceiling": 5})).await.is(200);
         let unknown = format!("/v1/accounts/{}/quotas/mail.pigeons", world.tenant.id);
-        site.put(&unknown).key(&world.reseller.key).json(json!({"ceiling": 5})).send().await.refused(404, "not_found");
+        site.put(&unknown).anyway().key(&world.reseller.key).json(json!({"ceiling": 5})).send().await.refused(404, "not_found");
         put(site, &world.reseller.key, &world.tenant.id, json!({})).await.refused(422, "validation_failed");
         put(site, &world.reseller.key, &world.tenant.id, json!({"ceiling": -1})).await.refused(422, "validation_failed");
     }

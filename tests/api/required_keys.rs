@@ -2,6 +2,18 @@
 
 use super::*;
 
+const ORDERS: &[(&str, &str)] = &[("TENANTRY_REQUESTS__REQUIRE_IDEMPOTENCY_KEY", "orders_place")];
+
+/// IDEM-1: whoever mistypes where a key is needed is told so, and so is who names what needs none
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[should_panic(
+    expected = "requests.require_idempotency_key: there is no operation orders_list that changes anything"
+)]
+async fn an_operation_that_needs_no_key_is_refused_at_the_start() {
+    let reading = &[("TENANTRY_REQUESTS__REQUIRE_IDEMPOTENCY_KEY", "orders_list")];
+    Site::open(crate::common::Fresh::sqlite().await, With { settings: reading, ..With::no_workers() }).await;
+}
+
 on_both_servers! {
     /// IDEM-1
     async fn an_account_that_demands_it_is_refused_changes_without_a_key(site: With::no_workers()) {
@@ -19,7 +31,7 @@ on_both_servers! {
         for (call, body) in [
             (site.delete("/v1/keys/key_01jq3v8z0kf5n9d2t7x4m6c1ab"), json!({})),
             (site.patch("/v1/accounts/acc_01jq3v8z0kf5n9d2t7x4m6c1ab"), json!({"x": 1})),
-            (site.put(&format!("{path}/quotas/mail.mailboxes")), json!(7)),
+            (site.put(&format!("{path}/quotas/mail.mailboxes")).anyway(), json!(7)),
             (site.post("/v1/accounts").acting_for("acc_01jq3v8z0kf5n9d2t7x4m6c1ab"), json!({})),
         ] {
             call.key(&world.reseller.key).json(body).send().await.refused(400, "idempotency_key_required");
@@ -38,6 +50,21 @@ on_both_servers! {
         demand(false).send().await.refused(400, "idempotency_key_required");
         demand(false).idem("off").send().await.is(200);
         site.post("/v1/accounts").key(&world.reseller.key).json(tenant).send().await.is(201);
+    }
+
+    /// IDEM-1
+    async fn an_operation_that_the_operator_names_is_refused_to_everybody_without_a_key(site: With { settings: ORDERS, ..With::no_workers() }) {
+        let world = site.world().await;
+        let order = || site.post("/v1/orders").json(add("hosted-mail", 1, json!([])));
+        for by in [&world.tenant.key, &site.operator_key] {
+            let refused = order().key(by).acting_for(&world.tenant.id).send().await.refused(400, "idempotency_key_required");
+            assert_eq!(refused.text_at("detail"), "The operation needs an Idempotency-Key.");
+        }
+        order().key(&world.tenant.key).idem("once").send().await.is(202);
+        site.post("/v1/orders?dry_run=true").key(&world.tenant.key).json(add("hosted-mail", 1, json!([]))).send().await.is(202);
+        site.get("/v1/orders").key(&world.tenant.key).send().await.is(200);
+        let rename = site.patch(&format!("/v1/accounts/{}", world.tenant.id)).key(&world.reseller.key);
+        rename.json(json!({"name": "N"})).send().await.is(200);
     }
 
     /// IDEM-1

@@ -20,6 +20,11 @@ impl Call {
         self.header("Idempotency-Key", key)
     }
 
+    /// Changes whatever is there.
+    pub fn anyway(self) -> Self {
+        self.header("If-Match", "*")
+    }
+
     pub fn wait(self, seconds: u64) -> Self {
         self.header("Prefer", &format!("wait={seconds}"))
     }

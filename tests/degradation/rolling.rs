@@ -110,7 +110,10 @@ async fn no_request_fails_while_three_servers_are_replaced_one_after_the_other()
                     // One in ten writes, and none is sent twice.
                     let writes = n % 10 == caller % 10;
                     let request = match writes {
-                        true => outsider.call(Method::PUT, &put).json(&json!({"ceiling": 100_000 + n})),
+                        true => outsider
+                            .call(Method::PUT, &put)
+                            .header("If-Match", "*")
+                            .json(&json!({"ceiling": 100_000 + n})),
                         false => outsider.call(Method::GET, &account),
                     };
                     match request.send().await {

@@ -56,7 +56,7 @@ impl Hosting {
         let tenant = id(caller.make("/accounts", json!({"type": "tenant", "name": "Acme"})).await);
         for key in ["mail.domains", "mail.mailboxes"] {
             let put = caller.call(Method::PUT, &format!("/accounts/{tenant}/quotas/{key}"));
-            let answer = put.json(&json!({"ceiling": CEILING})).send().await.unwrap();
+            let answer = put.header("If-Match", "*").json(&json!({"ceiling": CEILING})).send().await.unwrap();
             assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
         }
         Self { caller, tenant, root }

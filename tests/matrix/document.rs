@@ -15,6 +15,8 @@ pub struct Operation {
     pub path: String,
     /// What it demands; none where anybody may call.
     pub scope: Option<String>,
+    /// Whether it asks for `If-Match`.
+    pub conditional: bool,
     /// The name of its body's schema.
     pub body: Option<String>,
     /// The name of its first successful answer's schema.
@@ -24,6 +26,12 @@ pub struct Operation {
 impl Operation {
     pub fn mutates(&self) -> bool {
         self.method != Method::GET
+    }
+
+    /// The request with what it cannot do without.
+    pub fn call(&self, site: &Site, path: &str) -> Call {
+        let call = site.call(self.method.clone(), path);
+        if self.conditional { call.anyway() } else { call }
     }
 
     /// Whether a client shows itself there in OAuth's own way, or nobody has to.
@@ -51,6 +59,7 @@ pub fn operations(document: &Value) -> Vec<Operation> {
             all.push(Operation {
                 name: operation["operationId"].as_str().expect("an operation has a name").to_owned(),
                 scope: scope(operation),
+                conditional: operation["responses"]["428"].is_object(),
                 body: schema(&operation["requestBody"]),
                 answer: good.and_then(schema),
                 path: path.clone(),

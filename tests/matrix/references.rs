@@ -169,7 +169,7 @@ on_both_servers! {
                 let operation = all.iter().find(|it| it.name == reference.operation).expect("it is in the document");
                 let path = operation.path.replace("{id}", &plan);
                 let send = |id: &str| {
-                    let call = site.call(operation.method.clone(), &path).key(&party.key);
+                    let call = operation.call(site, &path).key(&party.key);
                     call.idem(&format!("{id}{}", reference.member.len())).json((reference.body)(id)).send()
                 };
                 let place = format!("{} {} as {role}", reference.operation, reference.member);

@@ -127,6 +127,7 @@ pub const TABLE: &[Row] = &[
     on("quotas_of_subscription", "subscriptions.own"),
     plain("quota_definitions_list"),
     on("quotas_of_account", "accounts.owner"),
+    on("quotas_get", "accounts.owner"),
     above(with("quotas_put", "accounts.owner", |_| json!({"ceiling": 1000}))),
     plain("services_list"),
     on("services_get", "services.mail"),

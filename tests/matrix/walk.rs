@@ -52,7 +52,7 @@ impl Step<'_> {
             .path
             .replace("{id}", object.unwrap_or_default())
             .replace("{key}", "mail.mailboxes");
-        let mut call = site.call(self.operation.method.clone(), &path);
+        let mut call = self.operation.call(site, &path);
         if self.operation.mutates() {
             call = call.idem(&format!("walk-{}", self.operation.name));
         }

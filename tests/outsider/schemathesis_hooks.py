@@ -44,7 +44,7 @@ def instead(values, name, ids):
 
 
 def real(case):
-    """Has every second request that fits the document go to what is there, and lists begin at their beginning."""
+    """Has every second request that fits the document go to what is there as it is now, and lists begin at their beginning."""
     if case.meta is None or not case.meta.generation.mode.is_positive or not case.path.startswith("/v1/"):
         return
     if (case.method, case.path) == ("POST", "/v1/accounts") and isinstance(case.body, dict):
@@ -53,6 +53,7 @@ def real(case):
     if ids := REAL.get(case.path.split("/")[2]):
         instead(case.path_parameters, "id", ids)
     instead(case.headers, "Tenantry-Account", REAL["accounts"])
+    instead(case.headers, "If-Match", ["*"])
     for name in ("cursor", "after"):
         instead(case.query, name, [])
 

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::caller::form;
+use crate::api::parameters::form;
 
 const MAX_FORM: usize = 32 * 1024;
 

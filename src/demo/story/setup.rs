@@ -104,7 +104,9 @@ pub async fn reseller(story: &Story, operator: &Key) -> Result<Reseller, Failure
         "It sets the reseller's ceiling: 50 mailboxes for all its customers together, however many \
          orders come at once.",
     )?;
-    let call = Call::put(format!("/v1/accounts/{id}/quotas/mail.mailboxes"), json!({"ceiling": 50}));
+    let path = format!("/v1/accounts/{id}/quotas/mail.mailboxes");
+    // There is none yet that anybody could have changed.
+    let call = Call::put(path, json!({"ceiling": 50})).header("If-Match", "*");
     let ceiling =
         story.send(operator, call, &["quota.key", "quota.ceiling", "quota.used", "quota.available"]).await?;
     ceiling.status(200)?;

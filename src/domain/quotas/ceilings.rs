@@ -5,12 +5,12 @@ use crate::domain::{Error, Object, Result, Work};
 use crate::model::events::events::EventType;
 use crate::model::ids::AccountId;
 use crate::model::quotas::{Mode, Quota, QuotaKey, QuotaView, Taken};
-use crate::model::{Actor, Path};
+use crate::model::{Actor, Path, Precondition};
 use crate::store;
 
 /// Sets an account's ceiling for a key, or takes it away. Nobody raises his own, save the operator, who has
 /// nobody above. An `allocated` ceiling is taken from the level above as a whole. One below the use is
-/// allowed: it stops growth and takes nothing away.
+/// allowed: it stops growth and takes nothing away. What is set must be what is `expected`.
 pub async fn put(
     work: &mut Work,
     actor: &Actor,
@@ -18,6 +18,7 @@ pub async fn put(
     key: QuotaKey,
     ceiling: Option<i64>,
     mode: Mode,
+    expected: &Precondition,
 ) -> Result<Option<Quota>> {
     let account = open(&mut work.tx, account_id).await?;
     let Some(_) = account
@@ -38,6 +39,10 @@ pub async fn put(
         .await?
         .into_iter()
         .find(|quota| quota.key == key);
+    let current = Quota::version(before.as_ref());
+    if !expected.admits(current) {
+        return Err(Error::PreconditionFailed { current });
+    }
     let (used, reserved) = match &before {
         Some(quota) => (quota.used, quota.reserved),
         None => counted(work, &account.path, key).await?,

@@ -66,6 +66,14 @@ pub struct Quota {
     pub updated_at: Time,
 }
 
+impl Quota {
+    /// What `If-Match` goes by: which ceiling is set and how, whatever is taken of it. It is no count of changes; a
+    /// ceiling that is set back is the one that was there.
+    pub fn version(quota: Option<&Self>) -> i64 {
+        quota.map_or(0, |quota| 1 + 2 * quota.ceiling + i64::from(quota.mode == Mode::Allocated))
+    }
+}
+
 /// A ceiling and what is taken of it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = Quota)]

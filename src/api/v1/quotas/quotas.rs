@@ -10,13 +10,14 @@ use crate::api::problem::Problem;
 use crate::domain::accounts::accounts;
 use crate::domain::{Error, quotas};
 use crate::model::ids::{AccountId, SubscriptionId};
-use crate::model::quotas::{Mode, QuotaKey, QuotaView};
+use crate::model::quotas::{Mode, Quota, QuotaKey, QuotaView};
 use crate::model::scopes::need;
 use crate::store;
 
 pub fn routes(v1: &mut ServiceConfig) {
     v1.service(quota_definitions_list)
         .service(quotas_of_account)
+        .service(quotas_get)
         .service(quotas_put)
         .service(quotas_of_subscription);
 }
@@ -74,6 +75,38 @@ async fn quotas_of_account(mut caller: Caller<need::QuotasRead>) -> Result<HttpR
     Ok(HttpResponse::Ok().json(Quotas { data: rows.into_iter().map(QuotaView::from).collect() }))
 }
 
+/// The ceiling as it is now; none where there is none.
+#[derive(Debug, Serialize, ToSchema)]
+struct Ceiling {
+    quota: Option<QuotaView>,
+}
+
+/// Show one of an account's ceilings
+///
+/// Also where there is none: its entity tag is what a change needs.
+#[utoipa::path(
+    tag = "quotas",
+    security(("oauth2" = ["quotas:read"])),
+    params(("id" = AccountId, Path), ("key" = QuotaKey, Path)),
+    responses((status = 200, description = "The ceiling", body = Ceiling)),
+)]
+#[get("/accounts/{id}/quotas/{key}")]
+async fn quotas_get(mut caller: Caller<need::QuotasRead>) -> Result<HttpResponse, Problem> {
+    let (id, key) = (caller.account_id()?, key(&caller)?);
+    let mut conn = caller.read().await?;
+    let account = accounts::find(&mut conn, id).await?;
+    caller.saw(&account.path);
+    let rows = store::quotas::quotas::of_holder(&mut conn, account.path.as_str()).await?;
+    let quota = rows.into_iter().find(|quota| quota.key == key);
+    caller.show(Quota::version(quota.as_ref()), &Ceiling { quota: quota.map(QuotaView::from) })
+}
+
+/// The key in the route's path.
+fn key<S>(caller: &Caller<S>) -> Result<QuotaKey, Error> {
+    let told = caller.request.match_info().get("key");
+    told.and_then(|key| key.parse().ok()).ok_or(Error::NotFound("quota key"))
+}
+
 /// A ceiling.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -90,16 +123,11 @@ fn shared() -> Mode {
     Mode::Shared
 }
 
-/// The ceiling as it is now; none where there is none.
-#[derive(Debug, Serialize, ToSchema)]
-struct Ceiling {
-    quota: Option<QuotaView>,
-}
-
 /// Set an account's ceiling
 ///
 /// By an account above it; the operator sets its own. A ceiling below the use is allowed: it stops growth and
-/// takes nothing away.
+/// takes nothing away. `If-Match` says which ceiling it takes the place of: that of two sellers who set it at once,
+/// the second is told of the first.
 #[utoipa::path(
     tag = "quotas",
     security(("oauth2" = ["quotas:write"])),
@@ -109,14 +137,14 @@ struct Ceiling {
 )]
 #[put("/accounts/{id}/quotas/{key}")]
 async fn quotas_put(mut caller: Caller<need::QuotasWrite>) -> Result<HttpResponse, Problem> {
-    let body: NewCeiling = caller.json().await?;
-    let key = caller.request.match_info().get("key").and_then(|key| key.parse::<QuotaKey>().ok());
-    let id = caller.account_id()?;
-    let key = key.ok_or(Error::NotFound("quota key"))?;
+    let (body, expected): (NewCeiling, _) = (caller.json().await?, caller.if_match()?);
+    let (id, key) = (caller.account_id()?, key(&caller)?);
     caller
         .write(async move |work, actor| {
-            let quota = quotas::put(work, actor, id, key, body.ceiling, body.mode).await?;
-            Ok(Answer::ok(&Ceiling { quota: quota.map(QuotaView::from) }).about(format!("{id}/{key}")))
+            let quota = quotas::put(work, actor, id, key, body.ceiling, body.mode, &expected).await?;
+            let version = Quota::version(quota.as_ref());
+            let answer = Answer::ok(&Ceiling { quota: quota.map(QuotaView::from) });
+            Ok(answer.version(version).about(format!("{id}/{key}")))
         })
         .await
 }
