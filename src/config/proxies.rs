@@ -1,13 +1,13 @@
 use std::net::IpAddr;
 
-use ipnet::IpNet;
-use serde::de::Error;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
+
+use super::networks::Networks;
 
 /// The networks whose word is taken for where a request comes from.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct TrustedProxies(Vec<IpNet>);
+pub struct TrustedProxies(Networks);
 
 impl TrustedProxies {
     /// The address that a request came from: the peer's own, unless the peer is a trusted proxy; then the
@@ -15,7 +15,7 @@ impl TrustedProxies {
     pub fn client<'a>(&self, peer: IpAddr, forwarded: impl DoubleEndedIterator<Item = &'a str>) -> IpAddr {
         let mut client = peer.to_canonical();
         for hop in forwarded.rev().flat_map(|line| line.rsplit(',')) {
-            if !self.trusts(client) {
+            if !self.0.contains(client) {
                 break;
             }
             match address(hop.trim()) {
@@ -26,10 +26,6 @@ impl TrustedProxies {
         }
         client
     }
-
-    fn trusts(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|network| network.contains(&address))
-    }
 }
 
 /// The address of a hop, which some proxies write with its port.
@@ -38,30 +34,13 @@ fn address(hop: &str) -> Option<IpAddr> {
     bare.parse().ok().or_else(|| hop.parse::<std::net::SocketAddr>().ok().map(|socket| socket.ip()))
 }
 
-impl<'de> Deserialize<'de> for TrustedProxies {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let texts = Vec::<String>::deserialize(deserializer)?;
-        let network = |text: &String| {
-            text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
-        };
-        let wrong = texts.iter().enumerate().filter(|(_, text)| network(text).is_none());
-        let wrong: Vec<String> = wrong.map(|(at, _)| (at + 1).to_string()).collect();
-        if wrong.is_empty() {
-            return Ok(Self(texts.iter().filter_map(network).collect()));
-        }
-        Err(D::Error::custom(format!(
-            "must be networks such as 10.0.0.0/8; wrong is number {}",
-            wrong.join(", ")
-        )))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn client(peer: &str, forwarded: &[&str]) -> String {
-        let proxies = TrustedProxies(vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()]);
+        let proxies =
+            TrustedProxies(["10.0.0.0/8", "fd00::/8"].map(|net| net.parse().unwrap()).into_iter().collect());
         proxies.client(peer.parse().unwrap(), forwarded.iter().copied()).to_string()
     }
 

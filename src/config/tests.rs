@@ -139,6 +139,7 @@ fn each_fault_in_the_file_is_named() {
         ("[worker]\nlease_seconds = 1", "worker.lease_seconds"),
         ("[webhooks]\nallow_hosts = ['hooks.internal']", "webhooks.allow_hosts"),
         ("[webhooks]\nallow_http = 1", "webhooks.allow_http"),
+        ("[webhooks]\nblock_networks = ['203.0.113.0/33']", "webhooks.block_networks"),
         ("[log]\nformat = 'xml'", "log.format"),
         ("[log]\nfilter = 'a=b=c'", "log.filter"),
         ("[tokens]\nlifetime_seconds = 3601", "tokens.lifetime_seconds"),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
 use super::faults::Checks;
+use super::networks::Networks;
 
 /// How operations and deliveries are worked through.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -49,6 +50,8 @@ pub struct WebhooksConfig {
     pub allow_http: bool,
     /// The only hosts, each with its port, that may be in a private network; in lower case.
     pub allow_hosts: Vec<String>,
+    /// Networks that nothing is sent to, besides those that are not public; not even by a name in `allow_hosts`.
+    pub block_networks: Networks,
 }
 
 impl WebhooksConfig {

@@ -39,8 +39,7 @@ pub struct Guard {
 
 impl Guard {
     /// `allow` names hosts with their ports, as `host:port`, that may be sent to wherever they are; such a host is
-    /// reached on the ports named and on no other. `blocked` are networks never to be sent to besides those that
-    /// are not public.
+    /// reached on the ports named and on no other. `blocked` are networks never to be sent to, by whatever name.
     pub fn new(allow: impl IntoIterator<Item = String>, http_allowed: bool, blocked: Vec<IpNet>) -> Self {
         let allow = allow.into_iter().map(|entry| entry.to_ascii_lowercase()).collect();
         Self { allow, http_allowed, blocked }
@@ -80,11 +79,13 @@ impl Guard {
 
     /// The addresses that the host was found to have, if all of them may be sent to.
     pub fn admit(&self, host: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Refusal> {
-        let free = |ip: IpAddr| is_public(ip) && !self.blocked.iter().any(|network| network.contains(&ip));
-        if self.names_host(host) || found.iter().all(|address| free(address.ip())) {
-            return Ok(found);
+        let named = self.names_host(host);
+        let blocked = |ip: IpAddr| self.blocked.iter().any(|network| network.contains(&ip.to_canonical()));
+        let free = |ip: IpAddr| (named || is_public(ip)) && !blocked(ip);
+        match found.iter().all(|address| free(address.ip())) {
+            true => Ok(found),
+            false => Err(Refusal::Blocked),
         }
-        Err(Refusal::Blocked)
     }
 
     fn names(&self, host_and_port: &str) -> bool {
@@ -179,11 +180,15 @@ mod tests {
         let to = |addresses: &[&str]| -> Vec<SocketAddr> {
             addresses.iter().map(|address| SocketAddr::new(address.parse().unwrap(), 0)).collect()
         };
-        let guard = Guard::new(["internal:80".into()], false, vec!["93.184.0.0/16".parse().unwrap()]);
+        let blocked = ["93.184.0.0/16", "10.9.0.0/16"].map(|network| network.parse().unwrap());
+        let guard = Guard::new(["internal:80".into()], false, blocked.to_vec());
         assert!(guard.admit("hooks.example.com", to(&["8.8.8.8", "2606:4700::1111"])).is_ok());
         for found in [&["8.8.8.8", "10.0.0.1"][..], &["8.8.8.8", "::1"], &["8.8.8.8", "93.184.216.34"]] {
             assert_eq!(guard.admit("hooks.example.com", to(found)), Err(Refusal::Blocked), "{found:?}");
         }
         assert!(guard.admit("internal", to(&["10.0.0.1"])).is_ok());
+        for found in ["10.9.0.1", "::ffff:10.9.0.1"] {
+            assert_eq!(guard.admit("internal", to(&["10.0.0.1", found])), Err(Refusal::Blocked), "{found}");
+        }
     }
 }

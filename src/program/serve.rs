@@ -74,7 +74,7 @@ impl Program {
         let guard = Guard::new(
             program.config.webhooks.allow_hosts.iter().cloned(),
             program.config.webhooks.allow_http,
-            Vec::new(),
+            program.config.webhooks.block_networks.to_vec(),
         );
         let readiness = Readiness::new();
         let requests = Arc::new(api::RequestLog::new(program.config.requests.record));

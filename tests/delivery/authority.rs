@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use reqwest::Method;
 use serde_json::json;
 use tenantry::model::events::events::EventType;
 
@@ -81,6 +82,32 @@ async fn a_proxy_in_the_environment_is_passed_by() {
     caller.make("/accounts", json!({"type": "tenant", "name": "Acme"})).await;
     until_true(async || receiver.count() == 1).await;
     assert_eq!(proxy.count(), 0);
+    process.kill();
+    installation.remove();
+}
+
+/// WH-7
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_network_that_the_operator_has_closed_is_not_sent_to_by_whatever_name() {
+    let receiver = Receiver::start(|_, _| status(200)).await;
+    let installation = Installation::new()
+        .with("WEBHOOKS__ALLOW_HTTP", "true")
+        .with("WEBHOOKS__ALLOW_HOSTS", format!("localhost:{}", receiver.port))
+        .with("WEBHOOKS__BLOCK_NETWORKS", "127.0.0.0/8,::1");
+    let key = installation.key();
+    let process = installation.serve().await;
+    let caller = crate::process::Outsider::new(installation.listen, &key);
+    let endpoint = json!({"url": format!("http://localhost:{}/", receiver.port)});
+    let endpoint = caller.make("/webhook_endpoints", endpoint).await;
+    let path = format!("/webhook_endpoints/{}", endpoint["id"].as_str().unwrap());
+    caller.make(&format!("{path}/test"), json!({})).await;
+    let deliveries = format!("{path}/deliveries");
+    until_true(async || {
+        let log = caller.call(Method::GET, &deliveries).send().await.unwrap().text().await.unwrap();
+        log.contains("blocked_address")
+    })
+    .await;
+    assert_eq!(receiver.count(), 0);
     process.kill();
     installation.remove();
 }
