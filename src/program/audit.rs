@@ -47,6 +47,8 @@ impl Examined {
 const NO_KEY: &str = "key_00000000000000000000000000";
 /// Who did what is done on the server itself.
 pub(super) const COMMAND_LINE: &str = "command line";
+/// Who did what has its time.
+pub(super) const UPKEEP: &str = "upkeep";
 
 /// The audit line of what the operator did to an account on the server itself.
 pub(super) async fn command_line(
@@ -57,21 +59,57 @@ pub(super) async fn command_line(
     at: Time,
 ) -> Result<Line, Stop> {
     let root = store::accounts::accounts::root(tx).await?;
+    line(account, root.map_or(account.id, |root| root.id), COMMAND_LINE, action, resource, at)
+}
+
+fn line(
+    account: &Account,
+    principal_id: AccountId,
+    by: &str,
+    action: &str,
+    resource: String,
+    at: Time,
+) -> Result<Line, Stop> {
     Ok(Line {
         account_id: account.id,
         sequence: 0,
         path: account.path.clone(),
-        principal_id: root.map_or(account.id, |root| root.id),
+        principal_id,
         key_id: NO_KEY.parse().map_err(Stop::failed)?,
         action: action.into(),
         resource: Some(resource),
         request_id: RequestId::new().to_string(),
         address: None,
         outcome: "done".into(),
-        detail: Json(Map::from_iter([("by".to_owned(), COMMAND_LINE.into())])),
+        detail: Json(Map::from_iter([("by".to_owned(), by.into())])),
         occurred_at: at,
         hash: String::new(),
     })
+}
+
+/// Commits what was done to the installation as a whole, with a line of the operator's audit; without one where there is
+/// no operator yet.
+pub(super) async fn commit_with_line(
+    mut tx: Tx,
+    by: &str,
+    action: &str,
+    resource: String,
+    at: Time,
+) -> Result<(), Stop> {
+    match store::accounts::accounts::root(&mut tx).await? {
+        None => Ok(tx.commit().await?),
+        Some(root) => {
+            let line = line(&root, root.id, by, action, resource, at)?;
+            commit(tx, line).await
+        }
+    }
+}
+
+async fn commit(tx: Tx, line: Line) -> Result<(), Stop> {
+    let cause = Cause { key_id: None, request_id: None, reason_code: None };
+    let mut work = Work::because(tx, cause, line.occurred_at);
+    work.record(Some(line)).await.map_err(Stop::failed)?;
+    Ok(work.tx.commit().await?)
 }
 
 impl Program {
@@ -85,10 +123,7 @@ impl Program {
         let gone = store::audit_keys::delete(&mut tx, account).await?;
         let line =
             command_line(&mut tx, &found, "audit_shred", account.to_string(), self.clock.now()).await?;
-        let cause = Cause { key_id: None, request_id: None, reason_code: None };
-        let mut work = Work::because(tx, cause, line.occurred_at);
-        work.record(Some(line)).await.map_err(Stop::failed)?;
-        work.tx.commit().await?;
+        commit(tx, line).await?;
         Ok(gone)
     }
 

@@ -10,6 +10,7 @@ use secrecy::ExposeSecret;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
+use super::audit::{COMMAND_LINE, commit_with_line};
 use super::upkeep::down;
 use super::{Program, Stop};
 use crate::access::kek::{self, Keks};
@@ -228,7 +229,13 @@ impl Program {
         if before != newest {
             let mut tx = self.db.write(Subtree::everything()).await?;
             switched = facts::replace(&mut tx, CHECK, &before, &newest).await?;
-            tx.commit().await?;
+            match (switched, self.sealer.names().next()) {
+                (true, Some(name)) => {
+                    let (name, now) = (name.to_owned(), self.clock.now());
+                    commit_with_line(tx, COMMAND_LINE, "secrets_rotate_kek", name, now).await?;
+                }
+                _ => tx.commit().await?,
+            }
             let known = facts::find(&mut self.db.read(Subtree::everything()).await?, CHECK).await?;
             if known.as_ref() != Some(&newest) {
                 return Err(Stop::failed(

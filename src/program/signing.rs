@@ -7,6 +7,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use tokio::sync::watch;
 
+use super::audit::{COMMAND_LINE, UPKEEP, commit_with_line};
 use super::upkeep::down;
 use super::{Program, Stop};
 use crate::access::keyring::{AHEAD, Keyring, Keys, Term, current, terms};
@@ -121,12 +122,13 @@ impl Program {
             for term in found.iter().filter(|term| is_over(term, now)) {
                 facts::delete_signing_key(&mut tx, term.id).await?;
             }
-            if self.is_due(&found, now) {
-                let row = new_key(&self.sealer, now);
-                facts::insert_signing_key(&mut tx, &row).await?;
-                tracing::info!(key = %row.id, "the next signing key was made");
+            if !self.is_due(&found, now) {
+                return Ok(tx.commit().await?);
             }
-            tx.commit().await?;
+            let row = new_key(&self.sealer, now);
+            facts::insert_signing_key(&mut tx, &row).await?;
+            commit_with_line(tx, UPKEEP, "signing_key_add", row.id.to_string(), now).await?;
+            tracing::info!(key = %row.id, "the next signing key was made");
         }
         Ok(())
     }
@@ -172,19 +174,20 @@ impl Program {
         }
         let row = new_key(&self.sealer, now);
         facts::insert_signing_key(&mut tx, &row).await?;
-        tx.commit().await?;
+        commit_with_line(tx, COMMAND_LINE, "signing_key_add", row.id.to_string(), now).await?;
         Ok(Term { id: row.id, made: now, begins: now.plus(AHEAD), ends: None })
     }
 
     /// Takes back the key that waits.
     pub async fn drop_signing_key(&self) -> Result<SigningKeyId, Stop> {
+        let now = self.clock.now();
         let mut tx = self.held().await?;
-        let Some(next) = waiting(&known(&mut tx).await?, self.clock.now()) else {
+        let Some(next) = waiting(&known(&mut tx).await?, now) else {
             tx.undo().await?;
             return Err(Stop::failed("no key waits; one that may be known to others is replaced"));
         };
         facts::delete_signing_key(&mut tx, next.id).await?;
-        tx.commit().await?;
+        commit_with_line(tx, COMMAND_LINE, "signing_key_drop", next.id.to_string(), now).await?;
         Ok(next.id)
     }
 
@@ -197,7 +200,8 @@ impl Program {
         }
         let row = new_key(&self.sealer, self.clock.now());
         facts::insert_signing_key(&mut tx, &row).await?;
-        tx.commit().await?;
+        commit_with_line(tx, COMMAND_LINE, "signing_keys_replace", row.id.to_string(), row.created_at)
+            .await?;
         Ok(row.id)
     }
 }

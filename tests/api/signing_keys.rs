@@ -146,7 +146,7 @@ on_both_servers! {
         running.stop().await;
     }
 
-    /// TOK-8: nobody has to think of it.
+    /// TOK-8, AUD-1: nobody has to think of it, and it is told.
     async fn the_next_key_is_made_when_its_time_has_come_and_once_however_many_replicas(site: With { settings: &[("TENANTRY_TOKENS__SIGNING_KEY_DAYS", "7")], ..With::clock() }) {
         let (running, there) = replica(site).await;
         site.clock.advance(7 * 24 * HOUR - SECOND);
@@ -156,6 +156,10 @@ on_both_servers! {
         until("the next key is told here", async || told(site, site.address).await.len() == 2).await;
         until("and there", async || told(site, there).await.len() == 2).await;
         assert_eq!(kept(site).await, 2);
+        let audit = site.all(&site.operator_key, "/v1/audit", 50).await;
+        let made: Vec<_> = audit.iter().filter(|line| line["action"] == "signing_key_add").collect();
+        assert!(told(site, there).await.contains(&made[0]["resource"].as_str().unwrap().to_owned()));
+        assert_eq!((made.len(), &made[0]["detail"]), (1, &json!({"by": "upkeep"})));
         more.stop().await;
         running.stop().await;
     }

@@ -92,7 +92,7 @@ fn rotate_until(installation: &Installation, lines: usize) -> bool {
 }
 
 on_both_installations! {
-    /// SEC-2, SEC-6
+    /// SEC-2, SEC-6, AUD-1
     async fn secrets_move_to_another_key_while_replicas_serve_however_often_it_is_killed(one: Installation, url: String) {
         let data = one.folder.join("data");
         let (file, kept) = (data.join("kek"), one.folder.join("kek-of-before"));
@@ -165,6 +165,11 @@ on_both_installations! {
         assert!(said(&one, &["secrets", "rotate-kek"]).starts_with("0 secrets were moved"));
         let status = said(&one, &["secrets", "status"]);
         assert!(status.contains(": 0 secrets\n") && status.contains("drop-kek"), "{status}");
+
+        let lines = caller.list("/audit").await;
+        let rotations: Vec<_> = lines.iter().filter(|line| line["action"] == "secrets_rotate_kek").collect();
+        assert_eq!(rotations.len(), 1, "however often it was gone on with");
+        assert!(status.contains(rotations[0]["resource"].as_str().unwrap()), "{status}");
 
         // The new key alone to all replicas, one after another.
         said(&one, &["secrets", "drop-kek"]);
