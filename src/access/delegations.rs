@@ -27,6 +27,10 @@ impl Delegations {
         {
             return Ok(walls);
         }
+        Box::pin(self.asked(db, now)).await
+    }
+
+    async fn asked(&self, db: &Db, now: Time) -> Result<Arc<Walls>> {
         let moment = self.changes.moment(now);
         let said = walls(&mut db.read(Subtree::everything()).await?).await?;
         let walls = Arc::new(Walls::new(said));

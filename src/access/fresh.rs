@@ -60,15 +60,20 @@ where
     }
 
     /// What is remembered of the key or, if that is not good any more, what `load` gives; many who ask at once load it once.
-    pub async fn find(&self, key: K, now: Time, load: impl Future<Output = Result<V>>) -> Result<V> {
+    pub async fn find(&self, key: K, now: Time, load: impl AsyncFnOnce() -> Result<V>) -> Result<V> {
         if let Some((then, known)) = self.seen.get(&key).await {
             if self.changes.since(then, now) {
                 return Ok(known);
             }
             self.seen.invalidate(&key).await;
         }
+        // Apart, so that what is remembered is found without the room that loading it takes.
+        Box::pin(self.loaded(key, now, load)).await
+    }
+
+    async fn loaded(&self, key: K, now: Time, load: impl AsyncFnOnce() -> Result<V>) -> Result<V> {
         let moment = self.changes.moment(now);
-        let load = async { load.await.map(|found| (moment, found)) };
+        let load = async { load().await.map(|found| (moment, found)) };
         let loaded = self.seen.try_get_with(key, load).await.map(|(_, known)| known);
         loaded.map_err(|error| {
             Arc::try_unwrap(error).unwrap_or_else(|shared| match *shared {
@@ -93,15 +98,15 @@ mod tests {
     #[tokio::test]
     async fn what_was_asked_before_a_change_and_answered_after_it_is_asked_again() {
         let (remembered, now) = (Remembered::<u8, &str>::new(10), Time::from_seconds(1_000_000).unwrap());
-        let late = async {
+        let late = async || {
             remembered.forget();
             Ok("before")
         };
         assert_eq!(remembered.find(1, now, late).await.unwrap(), "before");
-        assert_eq!(remembered.find(1, now, async { Ok("after") }).await.unwrap(), "after");
-        assert_eq!(remembered.find(1, now, async { panic!("it is known") }).await.unwrap(), "after");
+        assert_eq!(remembered.find(1, now, async || Ok("after")).await.unwrap(), "after");
+        assert_eq!(remembered.find(1, now, async || panic!("it is known")).await.unwrap(), "after");
         let later = now.plus(MEMORY);
-        assert_eq!(remembered.find(1, later, async { Ok("later") }).await.unwrap(), "later");
+        assert_eq!(remembered.find(1, later, async || Ok("later")).await.unwrap(), "later");
     }
 
     /// KEY-7

@@ -35,7 +35,7 @@ impl Principals {
 
     /// The key with its account; none if there is no such key.
     pub async fn find(&self, db: &Db, id: KeyId, now: Time) -> Result<Option<Arc<Credential>>> {
-        let load = async {
+        let load = async || {
             let mut conn = db.read(Subtree::everything()).await?;
             credential(&mut conn, id).await.map(|found| found.map(Arc::new))
         };

@@ -23,7 +23,7 @@ impl Revocations {
 
     /// Whether the token of that `jti` was revoked.
     pub async fn has(&self, db: &Db, jti: &str, now: Time) -> Result<bool> {
-        let load = async {
+        let load = async || {
             let mut conn = db.read(Subtree::everything()).await?;
             tokens::is_revoked(&mut conn, jti).await
         };

@@ -26,7 +26,7 @@ impl Storefronts {
 
     /// The key with its account; none if there is no such key.
     pub async fn find(&self, db: &Db, id: KeyId, now: Time) -> Result<Option<Arc<Storefront>>> {
-        let load = async {
+        let load = async || {
             let mut conn = db.read(Subtree::everything()).await?;
             storefront(&mut conn, id).await.map(|found| found.map(Arc::new))
         };

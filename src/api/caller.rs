@@ -326,7 +326,7 @@ impl<S: Need> FromRequest for Caller<S> {
             let Authenticated { credential, scopes, token, storefront } =
                 match authenticate(&state, &request, now).await {
                     Ok(found) => found,
-                    Err(problem) => return Err(limits::failed(&state, address, now, problem).await),
+                    Err(problem) => return Err(Box::pin(limits::failed(&state, address, now, problem)).await),
                 };
             let route =
                 state.routes.find(request.method(), &pattern).expect("every route is in the document");
@@ -339,7 +339,7 @@ impl<S: Need> FromRequest for Caller<S> {
             if !admits(&credential.key.allowed_addresses, address) {
                 let problem =
                     Problem::new(Code::IpNotAllowed, "The credential is not taken from this address.");
-                return Err(limits::failed(&state, address, now, problem).await);
+                return Err(Box::pin(limits::failed(&state, address, now, problem)).await);
             }
             let holder = match &storefront {
                 None => Holder::Account(credential.key.account_id),
@@ -353,7 +353,8 @@ impl<S: Need> FromRequest for Caller<S> {
                     limits::admit(&state, &request, &credential, cost, now).await?;
                 }
                 Some(of) => {
-                    storefront::admit(&state, &request, of, &route.operation_id, address, now).await?;
+                    let admitted = storefront::admit(&state, &request, of, &route.operation_id, address, now);
+                    Box::pin(admitted).await?;
                 }
             }
             if !scopes.contains(&S::SCOPE) {
