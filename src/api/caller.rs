@@ -2,7 +2,6 @@
 //! other way to the store.
 
 use std::marker::PhantomData;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +16,7 @@ use super::body::{self, Body};
 use super::credentials::{Authenticated, authenticate, invalid_token};
 use super::limits;
 use super::page::Page;
-use super::parameters::{self, reads};
+use super::parameters::{self, address, reads, request_id};
 use super::problem::{Code, Fault, Problem};
 use super::request_log::Known;
 use super::routes::Route;
@@ -30,7 +29,7 @@ use crate::limits::{Cost, origin};
 use crate::model::accounts::accounts::AccountType;
 use crate::model::accounts::addresses::admits;
 use crate::model::accounts::delegation::{Guard, Rule};
-use crate::model::ids::{AccountId, RequestId};
+use crate::model::ids::AccountId;
 use crate::model::scopes::{Need, Scope};
 use crate::model::services::Access;
 use crate::model::{Actor, Path, Precondition, Subtree, Time};
@@ -292,18 +291,6 @@ impl<S> Caller<S> {
                 .with_errors(vec![Fault::parameter("dry_run", "invalid", "must be true or false")])),
         }
     }
-}
-
-/// From where the request came, as far as our own proxies tell.
-pub fn address(state: &State, request: &HttpRequest) -> Option<IpAddr> {
-    let told = request.headers().get_all("x-forwarded-for").filter_map(|line| line.to_str().ok());
-    let told: Vec<_> = told.collect();
-    Some(state.trusted_proxies.client(request.peer_addr()?.ip(), told.into_iter()))
-}
-
-/// The identifier that the request was given on its way in.
-pub fn request_id(request: &HttpRequest) -> RequestId {
-    request.extensions().get::<RequestId>().copied().unwrap_or_else(RequestId::new)
 }
 
 impl<S: Need> FromRequest for Caller<S> {

@@ -11,9 +11,8 @@ use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::caller::{address, request_id};
 use super::oauth::Told;
-use super::parameters::reads;
+use super::parameters::{address, reads, request_id};
 use super::problem::{Code, Problem};
 use super::state::State;
 use crate::access::veils::Veils;

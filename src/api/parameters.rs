@@ -1,10 +1,14 @@
-//! What a request says beside its body: the query, and whether there is a condition.
+//! What a request says beside its body and its credential: from where it came, the query, and whether there is a condition.
 
-use actix_web::HttpRequest;
+use std::net::IpAddr;
+
 use actix_web::http::{Method, header};
+use actix_web::{HttpMessage, HttpRequest};
 
 use super::problem::{Code, Fault, Problem};
 use super::routes::{Condition, Route};
+use super::state::State;
+use crate::model::ids::RequestId;
 
 /// The pairs of a query string, decoded.
 pub fn form(query: &str) -> impl Iterator<Item = (String, String)> + '_ {
@@ -14,6 +18,18 @@ pub fn form(query: &str) -> impl Iterator<Item = (String, String)> + '_ {
 /// Whether the request's method only reads.
 pub fn reads(request: &HttpRequest) -> bool {
     matches!(*request.method(), Method::GET | Method::HEAD)
+}
+
+/// From where the request came, as far as our own proxies tell.
+pub fn address(state: &State, request: &HttpRequest) -> Option<IpAddr> {
+    let told = request.headers().get_all("x-forwarded-for").filter_map(|line| line.to_str().ok());
+    let told: Vec<_> = told.collect();
+    Some(state.trusted_proxies.client(request.peer_addr()?.ip(), told.into_iter()))
+}
+
+/// The identifier that the request was given on its way in.
+pub fn request_id(request: &HttpRequest) -> RequestId {
+    request.extensions().get::<RequestId>().copied().unwrap_or_else(RequestId::new)
 }
 
 /// A parameter of the query.

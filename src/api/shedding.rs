@@ -10,8 +10,8 @@ use actix_web::http::{Method, StatusCode, header};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, web};
 
-use super::caller::address;
 use super::oauth::Refused;
+use super::parameters::address;
 use super::problem::{Code, Problem};
 use super::state::State;
 use crate::limits::load::{Class, Holder, Load, Turn};

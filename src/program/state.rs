@@ -102,16 +102,13 @@ pub(super) fn check_operations(config: &Config) -> Result<(), Stop> {
         return Ok(());
     }
     let routes = api::Routes::of(&api::document());
-    let names =
-        |changing: bool| routes.operations().filter(move |(method, _)| !changing || *method != Method::GET);
-    let unknown =
-        |known: &[&str], told: &[String]| told.iter().find(|name| !known.contains(&name.as_str())).cloned();
-    let all: Vec<_> = names(false).map(|(_, name)| name).collect();
-    let changing: Vec<_> = names(true).map(|(_, name)| name).collect();
-    if let Some(name) = unknown(&all, withheld) {
+    let all: Vec<_> = routes.operations().collect();
+    let known = |name: &str| all.iter().any(|(_, known)| *known == name);
+    let changes = |name: &str| all.iter().any(|(method, known)| *known == name && *method != Method::GET);
+    if let Some(name) = withheld.iter().find(|name| !known(name)) {
         return Err(Stop::unsafe_to_run(format!("delegation.withheld: there is no operation {name}")));
     }
-    match unknown(&changing, required) {
+    match required.iter().find(|name| !changes(name)) {
         None => Ok(()),
         Some(name) => {
             let why = format!(

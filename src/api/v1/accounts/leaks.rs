@@ -10,7 +10,7 @@ use validator::Validate;
 
 use crate::access::secret::Presented;
 use crate::api::answer::Answer;
-use crate::api::caller::{address, request_id};
+use crate::api::parameters::{address, request_id};
 use crate::api::problem::Problem;
 use crate::api::state::State;
 use crate::api::{body, door, limits};
