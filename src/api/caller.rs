@@ -313,7 +313,7 @@ impl<S: Need> FromRequest for Caller<S> {
             let Authenticated { credential, scopes, token, storefront } =
                 match authenticate(&state, &request, now).await {
                     Ok(found) => found,
-                    Err(problem) => return Err(Box::pin(limits::failed(&state, address, now, problem)).await),
+                    Err(problem) => return Err(limits::failed(&state, address, now, problem).await),
                 };
             let route =
                 state.routes.find(request.method(), &pattern).expect("every route is in the document");
@@ -326,7 +326,7 @@ impl<S: Need> FromRequest for Caller<S> {
             if !admits(&credential.key.allowed_addresses, address) {
                 let problem =
                     Problem::new(Code::IpNotAllowed, "The credential is not taken from this address.");
-                return Err(Box::pin(limits::failed(&state, address, now, problem)).await);
+                return Err(limits::failed(&state, address, now, problem).await);
             }
             let holder = match &storefront {
                 None => Holder::Account(credential.key.account_id),
@@ -340,8 +340,7 @@ impl<S: Need> FromRequest for Caller<S> {
                     limits::admit(&state, &request, &credential, cost, now).await?;
                 }
                 Some(of) => {
-                    let admitted = storefront::admit(&state, &request, of, &route.operation_id, address, now);
-                    Box::pin(admitted).await?;
+                    storefront::admit(&state, &request, of, &route.operation_id, address, now).await?;
                 }
             }
             if !scopes.contains(&S::SCOPE) {

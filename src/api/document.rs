@@ -96,7 +96,7 @@ fn finish(document: &mut Value) {
 /// Bodies that are put together from several schemas and know no other members than those of all of them.
 const CLOSED: &[&str] = &["NewOrderItem", "NewResource"];
 
-/// The operations that go by `If-Match`; the others refuse it. Suspending and resuming are not among them:
+/// The operations that go by `If-Match` where it is sent; those that are neither here nor below refuse it. Suspending and resuming are not among them:
 /// holds do not change what they are on, and billing must not lose a suspension to somebody's edit.
 const CONDITIONAL: &[&str] = &[
     "accounts_update",

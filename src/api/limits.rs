@@ -48,7 +48,8 @@ pub async fn admit_post(state: &State, address: Option<IpAddr>, now: Time) -> Re
 /// What is told of a credential that was refused: that, or that the address has tried too often.
 pub async fn failed(state: &State, address: Option<IpAddr>, now: Time, problem: Problem) -> Problem {
     match problem.code.status() {
-        401 | 403 => admit_stranger(state, address, now).await.err().unwrap_or(problem),
+        // Apart, so that those who are not refused do without the room that it takes.
+        401 | 403 => Box::pin(admit_stranger(state, address, now)).await.err().unwrap_or(problem),
         _ => problem,
     }
 }

@@ -18,6 +18,8 @@ pub struct Route {
     /// Whether it makes something new, which it then answers with 201.
     pub makes: bool,
     pub condition: Condition,
+    /// Whether it takes an `Idempotency-Key`.
+    pub takes_key: bool,
     /// Whether what it changes bears on who may come in.
     pub touches_credentials: bool,
     /// Whether it gives all that there is, in one answer.
@@ -36,13 +38,15 @@ pub enum Condition {
     Required,
 }
 
+/// Whether the operation has this one of the document's own parameters.
+fn takes(operation: &Value, parameter: &str) -> bool {
+    let reference = format!("#/components/parameters/{parameter}");
+    operation["parameters"].as_array().into_iter().flatten().any(|known| known["$ref"] == reference)
+}
+
 impl Condition {
     fn of(operation: &Value) -> Self {
-        let names = |parameter: &str| {
-            let reference = format!("#/components/parameters/{parameter}");
-            operation["parameters"].as_array().into_iter().flatten().any(|known| known["$ref"] == reference)
-        };
-        match (names("IfMatchRequired"), names("IfMatch")) {
+        match (takes(operation, "IfMatchRequired"), takes(operation, "IfMatch")) {
             (true, _) => Self::Required,
             (false, true) => Self::Optional,
             (false, false) => Self::Unknown,
@@ -79,9 +83,8 @@ impl Routes {
         self.known.get(&(method.clone(), pattern.to_owned())).cloned()
     }
 
-    /// All operations with their methods.
-    pub fn operations(&self) -> impl Iterator<Item = (&Method, &str)> {
-        self.known.iter().map(|((method, _), route)| (method, route.operation_id.as_str()))
+    pub fn all(&self) -> impl Iterator<Item = &Route> {
+        self.known.values().map(Arc::as_ref)
     }
 
     /// The methods of a path that is in the document letter by letter.
@@ -121,11 +124,11 @@ fn route(document: &Value, method: &Method, path: &str, operation: &Value) -> Ro
         && (["keys_", "storefront_keys_", "accounts_"].iter().any(|prefix| operation_id.starts_with(prefix))
             || ["holds_suspend_account", "holds_resume_account"].contains(&operation_id.as_str()));
     let makes = operation["responses"].get("201").is_some();
-    let condition = Condition::of(operation);
+    let (condition, takes_key) = (Condition::of(operation), takes(operation, "IdempotencyKey"));
     let parameters: Vec<String> = parameters.collect();
     let scope = operation["security"][0]["oauth2"][0].as_str().and_then(|scope| scope.parse().ok());
     let paged = parameters.iter().any(|name| name == "limit");
     let exports = operation_id.ends_with("_export");
     let class = shedding::class(method, path, scope, paged || exports);
-    Route { parameters, operation_id, makes, condition, touches_credentials, exports, class }
+    Route { parameters, operation_id, makes, condition, takes_key, touches_credentials, exports, class }
 }

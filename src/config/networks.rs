@@ -19,12 +19,6 @@ impl Networks {
     }
 }
 
-impl FromIterator<IpNet> for Networks {
-    fn from_iter<T: IntoIterator<Item = IpNet>>(networks: T) -> Self {
-        Self(networks.into_iter().collect())
-    }
-}
-
 impl<'de> Deserialize<'de> for Networks {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let texts = Vec::<String>::deserialize(deserializer)?;

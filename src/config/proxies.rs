@@ -39,8 +39,8 @@ mod tests {
     use super::*;
 
     fn client(peer: &str, forwarded: &[&str]) -> String {
-        let proxies =
-            TrustedProxies(["10.0.0.0/8", "fd00::/8"].map(|net| net.parse().unwrap()).into_iter().collect());
+        let proxies: TrustedProxies =
+            serde_json::from_value(serde_json::json!(["10.0.0.0/8", "fd00::/8"])).unwrap();
         proxies.client(peer.parse().unwrap(), forwarded.iter().copied()).to_string()
     }
 

@@ -24,8 +24,8 @@ pub enum Refusal {
     Fragment,
     #[error("the host must be a name, not an address")]
     Address,
-    /// The name leads, with one of its addresses at least, to a network that is not public.
-    #[error("the host has an address that is not public")]
+    /// The host leads, with one of its addresses at least, to a network that is not public or that the operator closed.
+    #[error("the host has an address that is not public or is closed")]
     Blocked,
 }
 
@@ -65,7 +65,11 @@ impl Guard {
             return Err(Refusal::Fragment);
         }
         if self.names(&format!("{host}:{port}")) {
-            return Ok(url);
+            // An address is not looked up, so that nobody else would judge it.
+            return match literal(host).is_some_and(|ip| self.closes(ip)) {
+                true => Err(Refusal::Blocked),
+                false => Ok(url),
+            };
         }
         if literal(host).is_some() {
             return Err(Refusal::Address);
@@ -80,12 +84,15 @@ impl Guard {
     /// The addresses that the host was found to have, if all of them may be sent to.
     pub fn admit(&self, host: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Refusal> {
         let named = self.names_host(host);
-        let blocked = |ip: IpAddr| self.blocked.iter().any(|network| network.contains(&ip.to_canonical()));
-        let free = |ip: IpAddr| (named || is_public(ip)) && !blocked(ip);
+        let free = |ip: IpAddr| (named || is_public(ip)) && !self.closes(ip);
         match found.iter().all(|address| free(address.ip())) {
             true => Ok(found),
             false => Err(Refusal::Blocked),
         }
+    }
+
+    fn closes(&self, ip: IpAddr) -> bool {
+        self.blocked.iter().any(|network| network.contains(&ip.to_canonical()))
     }
 
     fn names(&self, host_and_port: &str) -> bool {
@@ -189,6 +196,12 @@ mod tests {
         assert!(guard.admit("internal", to(&["10.0.0.1"])).is_ok());
         for found in ["10.9.0.1", "::ffff:10.9.0.1"] {
             assert_eq!(guard.admit("internal", to(&["10.0.0.1", found])), Err(Refusal::Blocked), "{found}");
+        }
+        let named = ["10.9.0.1:80", "10.0.0.1:80", "[::ffff:a09:1]:80"].map(String::from);
+        let guard = Guard::new(named, true, blocked.to_vec());
+        assert!(guard.check_url("http://10.0.0.1/").is_ok());
+        for closed in ["http://10.9.0.1/", "http://[::ffff:10.9.0.1]/"] {
+            assert_eq!(guard.check_url(closed), Err(Refusal::Blocked), "{closed}");
         }
     }
 }

@@ -37,7 +37,7 @@ pub enum Error {
     ExternalIdConflict { id: String },
     #[error("{kind} {name} exists already.")]
     NameTaken { kind: &'static str, name: String },
-    #[error("The object has changed since it was read: it is at version {current} now.")]
+    #[error("The object has changed since it was read; `etag` is a tag of what it is now.")]
     PreconditionFailed { current: i64 },
     #[error("The plan cannot be ordered as asked: {0}")]
     PlanNotApplicable(String),

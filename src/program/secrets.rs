@@ -229,12 +229,11 @@ impl Program {
         if before != newest {
             let mut tx = self.db.write(Subtree::everything()).await?;
             switched = facts::replace(&mut tx, CHECK, &before, &newest).await?;
-            match (switched, self.sealer.names().next()) {
-                (true, Some(name)) => {
-                    let (name, now) = (name.to_owned(), self.clock.now());
-                    commit_with_line(tx, COMMAND_LINE, "secrets_rotate_kek", name, now).await?;
-                }
-                _ => tx.commit().await?,
+            if switched {
+                let name = self.sealer.names().next().unwrap_or_default().to_owned();
+                commit_with_line(tx, COMMAND_LINE, "secrets_rotate_kek", name, self.clock.now()).await?;
+            } else {
+                tx.undo().await?;
             }
             let known = facts::find(&mut self.db.read(Subtree::everything()).await?, CHECK).await?;
             if known.as_ref() != Some(&newest) {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix_web::http::Method;
 use actix_web::web;
 use moka::sync::Cache;
 
@@ -102,18 +101,16 @@ pub(super) fn check_operations(config: &Config) -> Result<(), Stop> {
         return Ok(());
     }
     let routes = api::Routes::of(&api::document());
-    let all: Vec<_> = routes.operations().collect();
-    let known = |name: &str| all.iter().any(|(_, known)| *known == name);
-    let changes = |name: &str| all.iter().any(|(method, known)| *known == name && *method != Method::GET);
+    let known = |name: &str| routes.all().any(|route| route.operation_id == name);
+    let takes_key = |name: &str| routes.all().any(|route| route.operation_id == name && route.takes_key);
     if let Some(name) = withheld.iter().find(|name| !known(name)) {
         return Err(Stop::unsafe_to_run(format!("delegation.withheld: there is no operation {name}")));
     }
-    match required.iter().find(|name| !changes(name)) {
+    match required.iter().find(|name| !takes_key(name)) {
         None => Ok(()),
         Some(name) => {
-            let why = format!(
-                "requests.require_idempotency_key: there is no operation {name} that changes anything"
-            );
+            let what = "requests.require_idempotency_key";
+            let why = format!("{what}: there is no operation {name} that takes an Idempotency-Key");
             Err(Stop::unsafe_to_run(why))
         }
     }

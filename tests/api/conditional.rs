@@ -156,7 +156,17 @@ on_both_servers! {
     async fn of_changes_at_once_with_one_tag_exactly_one_is_made(site: With::no_workers()) {
         let world = site.world().await;
         let path = format!("/v1/accounts/{}", world.tenant.id);
+        let ceiling = format!("{path}/quotas/mail.mailboxes");
         for round in 0..8 {
+            let tag = site.get(&ceiling).key(&world.reseller.key).send().await.header("etag").unwrap().to_owned();
+            let set = |of: u64| {
+                let asked = json!({"ceiling": 10 * round + of});
+                site.put(&ceiling).key(&world.reseller.key).header("If-Match", &tag).json(asked).send()
+            };
+            let (one, other) = tokio::join!(set(1), set(2));
+            let mut statuses = [one.status, other.status];
+            statuses.sort_unstable();
+            assert_eq!(statuses, [200, 412], "{} {}", one.text, other.text);
             let tag = site.get(&path).key(&world.reseller.key).send().await.header("etag").unwrap().to_owned();
             let rename = |name: String| {
                 site.patch(&path).key(&world.reseller.key).header("If-Match", &tag).json(json!({"name": name})).send()

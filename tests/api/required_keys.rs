@@ -6,12 +6,18 @@ const ORDERS: &[(&str, &str)] = &[("TENANTRY_REQUESTS__REQUIRE_IDEMPOTENCY_KEY",
 
 /// IDEM-1: whoever mistypes where a key is needed is told so, and so is who names what needs none
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[should_panic(
-    expected = "requests.require_idempotency_key: there is no operation orders_list that changes anything"
-)]
+#[should_panic(expected = "there is no operation orders_list that takes an Idempotency-Key")]
 async fn an_operation_that_needs_no_key_is_refused_at_the_start() {
-    let reading = &[("TENANTRY_REQUESTS__REQUIRE_IDEMPOTENCY_KEY", "orders_list")];
+    let reading = &[("TENANTRY_REQUESTS__REQUIRE_IDEMPOTENCY_KEY", "orders_place,orders_list")];
     Site::open(crate::common::Fresh::sqlite().await, With { settings: reading, ..With::no_workers() }).await;
+}
+
+/// IDEM-1: what OAuth's own operations would pass over cannot be demanded of them
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[should_panic(expected = "there is no operation oauth_token that takes an Idempotency-Key")]
+async fn an_operation_that_takes_no_key_is_refused_at_the_start() {
+    let without = &[("TENANTRY_REQUESTS__REQUIRE_IDEMPOTENCY_KEY", "oauth_token")];
+    Site::open(crate::common::Fresh::sqlite().await, With { settings: without, ..With::no_workers() }).await;
 }
 
 on_both_servers! {

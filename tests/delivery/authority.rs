@@ -92,11 +92,15 @@ async fn a_network_that_the_operator_has_closed_is_not_sent_to_by_whatever_name(
     let receiver = Receiver::start(|_, _| status(200)).await;
     let installation = Installation::new()
         .with("WEBHOOKS__ALLOW_HTTP", "true")
-        .with("WEBHOOKS__ALLOW_HOSTS", format!("localhost:{}", receiver.port))
+        .with("WEBHOOKS__ALLOW_HOSTS", format!("localhost:{0},127.0.0.1:{0}", receiver.port))
         .with("WEBHOOKS__BLOCK_NETWORKS", "127.0.0.0/8,::1");
     let key = installation.key();
     let process = installation.serve().await;
     let caller = crate::process::Outsider::new(installation.listen, &key);
+    let by_address = json!({"url": receiver.url("/")});
+    let refused = caller.call(Method::POST, "/webhook_endpoints").json(&by_address).send().await.unwrap();
+    assert_eq!(refused.status(), 422);
+    assert!(refused.text().await.unwrap().contains("webhook_url_rejected"));
     let endpoint = json!({"url": format!("http://localhost:{}/", receiver.port)});
     let endpoint = caller.make("/webhook_endpoints", endpoint).await;
     let path = format!("/webhook_endpoints/{}", endpoint["id"].as_str().unwrap());

@@ -1,13 +1,11 @@
 //! How a client proves who it is, in exactly one way: with a key's identifier and the key itself, or with an assertion.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::http::{StatusCode, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use tokio::time::Instant;
 
 use super::request::{Form, Refused};
 use crate::access::assertions::Assertion;
@@ -24,10 +22,6 @@ use crate::model::{Subtree, Time};
 use crate::store;
 use crate::store::accounts::keys::Credential;
 
-/// Failures are answered this long after they were asked for, or twice, three times as long: what it takes to look up a
-/// client that is there, and to compare its secret, is not told apart from what it takes to find none.
-const STEP: Duration = Duration::from_millis(10);
-
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// What a client sent to prove who it is.
@@ -43,24 +37,8 @@ enum Means<'a> {
     Assertion(Option<Box<Assertion<'a>>>),
 }
 
-/// The key of a client that proved who it is, from an address that the key is taken from. Those that did not are told so
-/// after the same time, whatever they got wrong.
+/// The key of a client that proved who it is, from an address that the key is taken from.
 pub async fn authenticate(
-    state: &State,
-    request: &HttpRequest,
-    form: &Form,
-    now: Time,
-) -> Result<Arc<Credential>, Refused> {
-    let begun = Instant::now();
-    let found = authenticated(state, request, form, now).await;
-    if found.as_ref().is_err_and(|refused| refused.status == StatusCode::UNAUTHORIZED) {
-        let steps = begun.elapsed().as_millis() as u32 / STEP.as_millis() as u32 + 1;
-        tokio::time::sleep_until(begun + STEP * steps).await;
-    }
-    found
-}
-
-async fn authenticated(
     state: &State,
     request: &HttpRequest,
     form: &Form,
