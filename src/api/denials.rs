@@ -115,12 +115,14 @@ pub fn note(request: &HttpRequest, problem: &Problem) {
     }
 }
 
-/// The same of a client that OAuth's own routes refused, which answer in their own form (RFC 6749, 5.2).
+/// The same of a client that OAuth's own routes refused, which answer in their own form (RFC 6749, 5.2). It is done when
+/// the answer is on its way: how long that takes must not tell whether there is such a client.
 pub fn note_client<B>(request: &HttpRequest, answer: &HttpResponse<B>) {
     let told = answer.extensions().get::<Told>().copied();
     let denied = matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
     if let Some(Told(code)) = told.filter(|_| denied) {
-        tell(request, None, Came::Refused { status: answer.status().as_u16(), code });
+        let (request, status) = (request.clone(), answer.status().as_u16());
+        actix_web::rt::spawn(async move { tell(&request, None, Came::Refused { status, code }) });
     }
 }
 

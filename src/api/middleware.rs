@@ -17,7 +17,7 @@ use futures_util::FutureExt;
 use super::credentials::check_url;
 use super::problem::{Code, Problem};
 use super::state::State;
-use super::{cors, denials, environments, limits, oauth, pace, storefront};
+use super::{cors, denials, environments, limits, pace, storefront};
 use crate::model::ids::RequestId;
 use crate::telemetry;
 use crate::wire::Watch;
@@ -87,7 +87,6 @@ pub async fn around(
         None => {
             denials::note_client(response.request(), response.response());
             denials::note_read(response.request(), response.status());
-            oauth::even_out(response.response(), begun).await;
         }
     }
     let pattern = response.request().match_pattern();

@@ -14,7 +14,7 @@ mod token;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use failures::Failures;
-pub use request::{Refused, Told, even_out};
+pub use request::{Refused, Told};
 
 pub fn routes(config: &mut ServiceConfig) {
     config

@@ -1,7 +1,5 @@
 //! The forms that clients send, and how they are refused.
 
-use std::time::{Duration, Instant};
-
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
@@ -64,20 +62,6 @@ impl From<sqlx::Error> for Refused {
     fn from(error: sqlx::Error) -> Self {
         tracing::error!(%error, "the database failed");
         Self::unavailable()
-    }
-}
-
-/// Clients that failed to authenticate are told so when so much time has passed since they asked, or a multiple of it:
-/// how long it takes to look up a client that is there, to compare its secret and to take note of it does not tell it from
-/// one that is not there.
-const STEP: Duration = Duration::from_millis(10);
-
-/// Waits for the end of the step if the answer is that a client failed to authenticate.
-pub async fn even_out<B>(answer: &HttpResponse<B>, begun: Instant) {
-    if answer.status() == StatusCode::UNAUTHORIZED && answer.extensions().contains::<Told>() {
-        let steps = begun.elapsed().as_millis() / STEP.as_millis() + 1;
-        let end = begun + STEP * u32::try_from(steps).unwrap_or(u32::MAX);
-        tokio::time::sleep_until(end.into()).await;
     }
 }
 
