@@ -281,6 +281,10 @@ fn secrets_are_written_and_never_read() {
         schemas["Server"]["properties"]["credentials"],
         json!({"$ref": "#/components/schemas/Secret"})
     );
+    assert_eq!(
+        schemas["WebhookEndpoint"]["properties"]["secret_headers"]["additionalProperties"],
+        json!({"$ref": "#/components/schemas/Secret"})
+    );
     let told: Vec<_> = schemas["Secret"]["properties"].as_object().unwrap().keys().collect();
     assert_eq!(told, ["fingerprint", "set", "updated_at"]);
 }

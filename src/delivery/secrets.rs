@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::sign::{Pair, Secret};
+use crate::access::digests::Digests;
 use crate::access::seal::{Context, SealError, Sealer};
 use crate::domain::events::webhooks::{SecretHeaders, Signing};
 use crate::model::events::webhooks::{OldSecret, WebhookEndpoint};
@@ -53,13 +54,17 @@ impl Place {
     pub fn headers(
         &self,
         sealer: &Sealer,
+        digests: &Digests,
         headers: &BTreeMap<String, SecretString>,
     ) -> Option<SecretHeaders> {
         let told: BTreeMap<_, _> =
             headers.iter().map(|(name, value)| (name, value.expose_secret())).collect();
+        let fingerprint = |(name, value): (&&String, &&str)| {
+            ((*name).clone(), digests.fingerprint(&format!("{}/{name}", self.record_id), value))
+        };
         let text = zeroize::Zeroizing::new(serde_json::to_vec(&told).expect("texts serialize"));
         (!headers.is_empty()).then(|| SecretHeaders {
-            names: headers.keys().cloned().collect(),
+            fingerprints: told.iter().map(fingerprint).collect(),
             sealed: sealer.seal(&self.headers_context(), &text),
         })
     }

@@ -14,6 +14,7 @@ mod precondition;
 pub mod quotas;
 pub mod rows;
 pub mod scopes;
+pub mod secrets;
 pub mod services;
 mod stored;
 pub mod subtree;

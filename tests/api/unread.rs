@@ -39,6 +39,35 @@ on_both_servers! {
         assert_ne!(secret(&twin)["fingerprint"], secret(&other)["fingerprint"]);
     }
 
+    /// SEC-5
+    async fn each_secret_header_of_an_endpoint_is_read_as_a_secret_is(site: With::clock()) {
+        let (key, path) = (&site.operator_key, "/v1/webhook_endpoints");
+        let wanted = |value: &str| {
+            json!({"url": "https://hooks.example/in", "secret_headers": {"Authorization": value, "X-Twin": value}})
+        };
+        let one = site.post(path).key(key).json(wanted(CREDENTIALS[0])).send().await.is(201);
+        let told = |of: &Answer, name: &str| of.body["secret_headers"][name].clone();
+        let first = told(&one, "authorization");
+        assert_eq!((&first["set"], &first["updated_at"]), (&json!(true), &json!(site.clock.now())));
+        assert!(first["fingerprint"].as_str().unwrap().starts_with("sha256:"));
+        assert_ne!(told(&one, "x-twin")["fingerprint"], first["fingerprint"], "that two are the same is not told");
+        let path = format!("{path}/{}", one.id());
+        let put = async |change: Value| site.patch(&path).key(key).json(change).send().await.is(200);
+        site.clock.advance(Duration::from_secs(60));
+        let renamed = put(json!({"description": "of the billing system"})).await;
+        assert_eq!(told(&renamed, "authorization"), first, "another change does not touch it");
+        let same = told(&put(json!({"secret_headers": {"authorization": CREDENTIALS[0]}})).await, "authorization");
+        assert_eq!((&same["fingerprint"], &same["updated_at"]), (&first["fingerprint"], &json!(site.clock.now())));
+        let other = put(json!({"secret_headers": {"authorization": CREDENTIALS[1]}})).await;
+        assert_ne!(told(&other, "authorization")["fingerprint"], first["fingerprint"]);
+        assert_eq!(other.body["secret_headers"].as_object().unwrap().len(), 1);
+        assert_eq!(site.get(&path).key(key).send().await.is(200).body, other.body);
+        // One from before this was kept.
+        site.fresh.tamper("UPDATE webhook_endpoints SET secret_header_marks = '{}'").await;
+        let old = site.get(&path).key(key).send().await.is(200);
+        assert_eq!(told(&old, "authorization"), json!({"set": true, "fingerprint": null, "updated_at": null}));
+    }
+
     /// SEC-5: looked for in all that can be read
     async fn no_read_gives_a_secret_back(site: With::workers()) {
         let world = site.world().await;

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use tenantry::access::digests::Digests;
 use tenantry::delivery::Delivery;
 use tenantry::delivery::secrets::Place;
 use tenantry::domain::Error;
@@ -11,6 +12,7 @@ use tenantry::model::events::deliveries::{Delivery as Row, DeliveryView};
 use tenantry::model::events::events::EventType;
 use tenantry::model::events::webhooks::{EndpointSwitch, WebhookEndpoint};
 use tenantry::model::{Precondition, Time};
+use zeroize::Zeroizing;
 
 use crate::on_both_engines;
 use crate::receiver::{Answer, Receiver, status};
@@ -170,7 +172,7 @@ on_both_engines! {
         let (mut new, _) = world.registration(&world.tenant, receiver.url("/"), vec![EventType::ResourceCreated]);
         let secret = BTreeMap::from([("authorization".to_owned(), SecretString::from("Bearer sesame"))]);
         new.headers = BTreeMap::from([("x-tenant".to_owned(), "acme".to_owned())]);
-        new.secret_headers = Place::of(world.tenant.id, new.id).headers(&world.sealer, &secret);
+        new.secret_headers = Place::of(world.tenant.id, new.id).headers(&world.sealer, &Digests::new(Zeroizing::new([7; 32])), &secret);
         let endpoint = world.register(&world.tenant, new).await;
         world.happen(&world.tenant, 1).await;
         let running = world.deliver(&[&receiver]);

@@ -165,6 +165,7 @@ fn endpoint(account: &Account) -> WebhookEndpoint {
         headers: Json(BTreeMap::new()),
         secret_headers: None,
         secret_header_names: Json(Vec::new()),
+        secret_header_marks: Json(BTreeMap::new()),
         secret: "sealed".into(),
         signing_key: None,
         public_key: None,

@@ -11,6 +11,7 @@ use crate::domain::{Error, Object, Result, Work, check_version};
 use crate::model::events::events::EventType;
 use crate::model::events::webhooks::{EndpointSwitch, Payload, WebhookEndpoint, WebhookEndpointView};
 use crate::model::ids::{WebhookEndpointId, WebhookSecretId};
+use crate::model::secrets::SecretMark;
 use crate::model::{Actor, Json, Precondition, Time};
 use crate::store;
 use crate::store::versions::Versioned;
@@ -37,7 +38,8 @@ pub struct Registration {
 /// Headers whose values are sealed, all in one text.
 #[derive(Debug, Clone)]
 pub struct SecretHeaders {
-    pub names: Vec<String>,
+    /// What each is recognised by, by its name.
+    pub fingerprints: BTreeMap<String, String>,
     pub sealed: String,
 }
 
@@ -52,8 +54,7 @@ pub struct Signing {
 pub async fn register(work: &mut Work, actor: &Actor, new: Registration) -> Result<WebhookEndpoint> {
     let account = open(&mut work.tx, actor.subject_id).await?;
     let (signing_key, public_key) = halves(new.signing);
-    let (names, sealed) = parted(new.secret_headers);
-    let endpoint = WebhookEndpoint {
+    let mut endpoint = WebhookEndpoint {
         id: new.id,
         account_id: account.id,
         path: account.path,
@@ -62,8 +63,9 @@ pub async fn register(work: &mut Work, actor: &Actor, new: Registration) -> Resu
         event_types: Json(new.event_types),
         payload: new.payload,
         headers: Json(new.headers),
-        secret_headers: sealed,
-        secret_header_names: Json(names),
+        secret_headers: None,
+        secret_header_names: Json(Vec::new()),
+        secret_header_marks: Json(BTreeMap::new()),
         secret: new.secret,
         signing_key,
         public_key,
@@ -76,6 +78,7 @@ pub async fn register(work: &mut Work, actor: &Actor, new: Registration) -> Resu
         created_at: work.now,
         updated_at: work.now,
     };
+    set_headers(&mut endpoint, new.secret_headers, work.now);
     check_headers(&endpoint)?;
     store::events::webhooks::insert(&mut work.tx, &endpoint).await?;
     if endpoint.challenge.is_some() {
@@ -100,8 +103,13 @@ fn halves(signing: Option<Signing>) -> (Option<String>, Option<String>) {
     signing.map(|signing| (signing.private, signing.public)).unzip()
 }
 
-fn parted(headers: Option<SecretHeaders>) -> (Vec<String>, Option<String>) {
-    headers.map(|headers| (headers.names, Some(headers.sealed))).unwrap_or_default()
+/// Gives an endpoint these secret headers in the place of those it has.
+fn set_headers(endpoint: &mut WebhookEndpoint, headers: Option<SecretHeaders>, now: Time) {
+    let (fingerprints, sealed) = headers.map(|headers| (headers.fingerprints, headers.sealed)).unzip();
+    let mark = |(name, fingerprint)| (name, SecretMark { fingerprint, set_at: now });
+    endpoint.secret_header_marks = Json(fingerprints.into_iter().flatten().map(mark).collect());
+    endpoint.secret_header_names = Json(endpoint.secret_header_marks.keys().cloned().collect());
+    endpoint.secret_headers = sealed;
 }
 
 fn recorded(
@@ -157,7 +165,7 @@ pub async fn change(
     endpoint.payload = change.payload.unwrap_or(endpoint.payload);
     endpoint.headers = change.headers.map_or(endpoint.headers, Json);
     if let Some(headers) = change.secret_headers {
-        (endpoint.secret_header_names.0, endpoint.secret_headers) = parted(headers);
+        set_headers(&mut endpoint, headers, work.now);
     }
     check_headers(&endpoint)?;
     match change.signing {

@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 use super::service_types::ServiceType;
 use crate::model::accounts::accounts::Environment;
 use crate::model::ids::{AccountId, ServerId, VirtualServerId};
+use crate::model::secrets::SecretView;
 use crate::model::{Json, Path, Time};
 
 /// A backend installation's row. Its credentials are sealed.
@@ -26,20 +27,6 @@ pub struct Server {
     pub version: i64,
     pub created_at: Time,
     pub updated_at: Time,
-}
-
-/// A secret that is written and never read back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = Secret)]
-pub struct SecretView {
-    /// Whether there is one.
-    pub set: bool,
-    /// Tells one value from another, and nothing that the value could be guessed by; none if it was set before
-    /// fingerprints were kept.
-    #[schema(example = "sha256:ab12cd34")]
-    pub fingerprint: Option<String>,
-    /// When it was set last.
-    pub updated_at: Option<Time>,
 }
 
 /// A secret on its way into the database.

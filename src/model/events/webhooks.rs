@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use super::events::EventType;
 use crate::model::ids::{AccountId, WebhookEndpointId};
+use crate::model::secrets::{SecretMark, SecretView};
 use crate::model::{Json, Path, Time};
 use crate::stored_as_text;
 
@@ -48,6 +49,8 @@ pub struct WebhookEndpoint {
     /// A JSON object of headers, sealed as a whole.
     pub secret_headers: Option<String>,
     pub secret_header_names: Json<Vec<String>>,
+    /// By name; none of those from before they were kept.
+    pub secret_header_marks: Json<BTreeMap<String, SecretMark>>,
     pub secret: String,
     pub signing_key: Option<String>,
     pub public_key: Option<String>,
@@ -87,8 +90,8 @@ pub struct WebhookEndpointView {
     pub payload: Payload,
     /// What every delivery carries beside the headers of its own.
     pub headers: BTreeMap<String, String>,
-    /// The names of the headers whose values are not told.
-    pub secret_headers: Vec<String>,
+    /// The headers whose values are not told, by name.
+    pub secret_headers: BTreeMap<String, SecretView>,
     /// What the Ed25519 signatures (`v1a`) are checked with, if there are any.
     #[schema(example = "whpk_…")]
     pub public_key: Option<String>,
@@ -105,6 +108,8 @@ pub struct WebhookEndpointView {
 
 impl From<WebhookEndpoint> for WebhookEndpointView {
     fn from(endpoint: WebhookEndpoint) -> Self {
+        let mut marks = endpoint.secret_header_marks.0.clone();
+        let secret = |name: String| (name.clone(), SecretView::set(marks.remove(&name)));
         Self {
             status: endpoint.status(),
             id: endpoint.id,
@@ -114,7 +119,7 @@ impl From<WebhookEndpoint> for WebhookEndpointView {
             event_types: endpoint.event_types.0,
             payload: endpoint.payload,
             headers: endpoint.headers.0,
-            secret_headers: endpoint.secret_header_names.0,
+            secret_headers: endpoint.secret_header_names.0.into_iter().map(secret).collect(),
             public_key: endpoint.public_key,
             old_secrets_until: endpoint.old_secrets_until,
             verify: endpoint.verify,

@@ -9,8 +9,8 @@ use crate::store::{Conn, Result, Tx};
 macro_rules! endpoint {
     () => {
         "w.id, w.account_id, w.path, w.url, w.description, w.event_types, w.payload, w.headers, w.secret_headers,
-         w.secret_header_names, w.secret, w.signing_key, w.public_key, w.old_secrets_until, w.status, w.verify,
-         w.challenge, w.failing_since, w.version, w.created_at, w.updated_at"
+         w.secret_header_names, w.secret_header_marks, w.secret, w.signing_key, w.public_key, w.old_secrets_until,
+         w.status, w.verify, w.challenge, w.failing_since, w.version, w.created_at, w.updated_at"
     };
 }
 
@@ -19,8 +19,8 @@ pub async fn insert(tx: &mut Tx, endpoint: &WebhookEndpoint) -> Result<()> {
     tx.query(sql!(
         "INSERT INTO webhook_endpoints (id, account_id, path, url, description, event_types, payload, headers,
              secret_headers, secret_header_names, secret, signing_key, public_key, old_secrets_until, status, verify,
-             challenge, failing_since, version, created_at, updated_at, made_at)
-         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, "
+             challenge, failing_since, version, created_at, updated_at, secret_header_marks, made_at)
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, "
         sqlite("(SELECT (COALESCE(MAX(position), 0) + 1) || ':' || (COALESCE(MAX(position), 0) + 1) || ':' FROM events)")
         pg("CAST(pg_current_snapshot() AS TEXT)")
     ))
@@ -45,6 +45,7 @@ pub async fn insert(tx: &mut Tx, endpoint: &WebhookEndpoint) -> Result<()> {
     .bind(endpoint.version)
     .bind(endpoint.created_at)
     .bind(endpoint.updated_at)
+    .bind(&endpoint.secret_header_marks)
     .execute()
     .await?;
     Ok(())
@@ -82,7 +83,7 @@ pub async fn update(tx: &mut Tx, endpoint: &WebhookEndpoint, now: Time) -> Resul
             "UPDATE webhook_endpoints SET url = $2, description = $3, event_types = $4, status = $5,
                  failing_since = $6, version = version + 1, updated_at = $7, payload = $9, headers = $10,
                  secret_headers = $11, secret_header_names = $12, secret = $13, signing_key = $14, public_key = $15,
-                 old_secrets_until = $16, verify = $17, challenge = $18
+                 old_secrets_until = $16, verify = $17, challenge = $18, secret_header_marks = $19
              WHERE id = $1 AND version = $8",
         )
         .bind(endpoint.id)
@@ -103,6 +104,7 @@ pub async fn update(tx: &mut Tx, endpoint: &WebhookEndpoint, now: Time) -> Resul
         .bind(endpoint.old_secrets_until)
         .bind(endpoint.verify)
         .bind(&endpoint.challenge)
+        .bind(&endpoint.secret_header_marks)
         .execute()
         .await?;
     Ok(changed == 1)

@@ -176,6 +176,7 @@ async fn webhook_endpoints_create(mut caller: Caller<need::WebhooksWrite>) -> Re
     let (shown, hidden) = (shown(body.headers)?, secret(body.secret_headers)?);
     let (account, _) = caller.subject().await?;
     let (id, sealer) = (WebhookEndpointId::new(), &caller.state.sealer);
+    let digests = &caller.state.keys.digests;
     let (place, secret) = (Place::of(account, id), Secret::generate().text());
     let registration = Registration {
         id,
@@ -184,7 +185,7 @@ async fn webhook_endpoints_create(mut caller: Caller<need::WebhooksWrite>) -> Re
         event_types: body.event_types,
         payload: body.payload.unwrap_or(Payload::Full),
         headers: shown,
-        secret_headers: place.headers(sealer, &hidden),
+        secret_headers: place.headers(sealer, digests, &hidden),
         secret: place.secret(sealer, &secret),
         signing: body.asymmetric.then(|| place.pair(sealer)),
         challenge: body.verify.then(challenge),
@@ -261,14 +262,14 @@ async fn webhook_endpoints_update(mut caller: Caller<need::WebhooksWrite>) -> Re
     let (headers, hidden) =
         (body.headers.map(shown).transpose()?, body.secret_headers.map(secret).transpose()?);
     let place = Place::of(owner(&mut caller, id).await?, id);
-    let sealer = &caller.state.sealer;
+    let (sealer, digests) = (&caller.state.sealer, &caller.state.keys.digests);
     let change = Change {
         url: body.url,
         description: body.description,
         event_types: body.event_types,
         payload: body.payload,
         headers,
-        secret_headers: hidden.map(|hidden| place.headers(sealer, &hidden)),
+        secret_headers: hidden.map(|hidden| place.headers(sealer, digests, &hidden)),
         signing: body.asymmetric.map(|wanted| wanted.then(|| place.pair(sealer))),
         switch: body.status,
         challenge: challenge(),
