@@ -158,6 +158,28 @@ on_both_servers! {
         assert_eq!(other.verify().await.chains.broken, broken(told, Fault::Rewritten));
     }
 
+    /// AUD-3: the file grows with what happens, not with how many accounts there are
+    async fn a_checkpoint_tells_of_the_chains_that_have_grown_since_one_told_of_them_and_of_no_others(site: quiet()) {
+        let (world, other) = begun(site).await;
+        other.checkpoint(site).await;
+        other.checkpoint(site).await;
+        rename(site, &world).await;
+        other.checkpoint(site).await;
+        let found = other.found();
+        let [.., with_all, after_one, with_none, after_another] = found.as_slice() else { panic!("{found:?}") };
+        let told = |found: &Found| found.heads.iter().map(|head| head.account_id.to_string()).collect::<Vec<_>>();
+        let mut all = vec![world.operator.id.clone(), world.reseller.id.clone()];
+        all.sort();
+        assert_eq!(told(with_all), all);
+        assert_eq!(told(with_none), Vec::<String>::new());
+        for checkpoint in [after_one, after_another] {
+            assert_eq!(told(checkpoint).join(","), world.reseller.id);
+        }
+        let before = &after_one.heads.iter().map(|head| head.sequence).collect::<Vec<_>>();
+        let after = &after_another.heads.iter().map(|head| head.sequence).collect::<Vec<_>>();
+        assert!(before.iter().zip(after).all(|(before, after)| before < after), "{before:?} {after:?}");
+    }
+
     /// AUD-3
     async fn whatever_is_done_to_the_file_of_checkpoints_shows(site: quiet()) {
         let (world, other) = begun(site).await;
