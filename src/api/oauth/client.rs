@@ -1,6 +1,7 @@
 //! How a client proves who it is, in exactly one way: with a key's identifier and the key itself, or with an assertion.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use actix_web::HttpRequest;
 use actix_web::http::{StatusCode, header};
@@ -22,6 +23,10 @@ use crate::model::{Subtree, Time};
 use crate::store;
 use crate::store::accounts::keys::Credential;
 
+/// Failures are answered this long after they were asked for, or twice, three times as long: what it takes to find no
+/// client is not told apart from what it takes to find one and to compare its secret.
+const STEP: Duration = Duration::from_millis(10);
+
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// What a client sent to prove who it is.
@@ -37,8 +42,35 @@ enum Means<'a> {
     Assertion(Option<Box<Assertion<'a>>>),
 }
 
-/// The key of a client that proved who it is, from an address that the key is taken from.
+/// The key of a client that proved who it is, from an address that the key is taken from. Those that did not are told so
+/// after the same time, whatever they got wrong.
 pub async fn authenticate(
+    state: &State,
+    request: &HttpRequest,
+    form: &Form,
+    now: Time,
+) -> Result<Arc<Credential>, Refused> {
+    let begun = Instant::now();
+    let found = authenticated(state, request, form, now).await;
+    if found.as_ref().is_err_and(|refused| refused.status == StatusCode::UNAUTHORIZED) {
+        step_ends(begun).await;
+    }
+    found
+}
+
+/// Waits for the end of the step. It takes a thread that sleeps: the runtime's own timer goes by whole milliseconds since
+/// its thread went to rest, and so tells what was done until then.
+async fn step_ends(begun: Instant) {
+    let steps = begun.elapsed().as_nanos() / STEP.as_nanos() + 1;
+    let end = begun + STEP * u32::try_from(steps).unwrap_or(u32::MAX);
+    let slept = tokio::task::spawn_blocking(move || {
+        std::thread::sleep(end.saturating_duration_since(Instant::now()));
+    });
+    // One that does not come to its end means that the program ends.
+    let _ = slept.await;
+}
+
+async fn authenticated(
     state: &State,
     request: &HttpRequest,
     form: &Form,
