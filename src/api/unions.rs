@@ -10,6 +10,7 @@ pub fn shape(document: &mut Value) {
     let Some(schemas) = document["components"]["schemas"].as_object_mut() else { return };
     resources(schemas);
     order_items(schemas);
+    client_settings(schemas);
     schemas.remove("ResourceSpec");
     for schema in schemas.values_mut() {
         tidy(schema);
@@ -86,6 +87,30 @@ fn order_items(schemas: &mut Map<String, Value>) {
     }
     let named: Vec<_> = variants.iter().map(|(action, name)| (*action, (*name).to_owned())).collect();
     union(schemas, "NewOrderItem", "action", &named);
+}
+
+/// How a client can authenticate.
+fn client_settings(schemas: &mut Map<String, Value>) {
+    let told = members(&schemas["ClientSettings"]).properties;
+    let variants =
+        [("client_secret_basic", "SecretClient", false), ("private_key_jwt", "AssertingClient", true)];
+    for (method, name, asserts) in variants {
+        let mut method = json!({"type": "string", "enum": [method]});
+        method["description"] = told["token_endpoint_auth_method"]["description"].clone();
+        let mut schema = json!({
+            "type": "object",
+            "required": ["token_endpoint_auth_method"],
+            "properties": {"token_endpoint_auth_method": method},
+            "additionalProperties": false,
+        });
+        if asserts {
+            schema["required"] = json!(["token_endpoint_auth_method", "jwks"]);
+            schema["properties"]["jwks"] = told["jwks"].clone();
+        }
+        schemas.insert(name.to_owned(), schema);
+    }
+    let named: Vec<_> = variants.iter().map(|(method, name, _)| (*method, (*name).to_owned())).collect();
+    union(schemas, "ClientSettings", "token_endpoint_auth_method", &named);
 }
 
 /// The members that a flattened schema has beside its union.
