@@ -15,7 +15,7 @@ use super::answer::Answer;
 use super::body::{self, Body};
 use super::credentials::{Authenticated, authenticate, invalid_token};
 use super::limits;
-use super::page::Page;
+use super::page::{self, Page};
 use super::parameters::{self, address, reads, request_id};
 use super::problem::{Code, Fault, Problem};
 use super::request_log::Known;
@@ -110,7 +110,7 @@ impl<S> Caller<S> {
 
     /// Where in a list the caller wants to go on, and how much it wants.
     pub fn page(&self) -> Result<Page, Problem> {
-        Page::of(self, "cursor")
+        Page::of(self, page::CURSOR)
     }
 
     /// The same, where the parameter has another name.

@@ -108,6 +108,9 @@ codes! {
     OperationInProgress = "operation_in_progress", 409, true, "Another operation is in progress",
         "Something is being done to the same object, and only one thing can be; `operation_id` names it.",
         "Wait for the operation to end and send the request again.";
+    AccountMoved = "account_moved", 409, true, "The caller's account has moved",
+        "The account of the credential was given another place in the tree a moment ago, and this replica did not know yet. Nothing was done.",
+        "Send it again, with the same Idempotency-Key; a list is begun anew.";
     ConcurrentChange = "concurrent_change", 409, true, "Somebody else changed the same thing",
         "Two requests changed the same thing in the same moment, and the other one was first.",
         "Send it again; with `If-Match` you learn whether you still want to.";

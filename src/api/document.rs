@@ -99,6 +99,7 @@ const CLOSED: &[&str] = &["NewOrderItem", "NewResource"];
 /// The operations that go by `If-Match` where it is sent; those that are neither here nor below refuse it. Suspending and resuming are not among them:
 /// holds do not change what they are on, and billing must not lose a suspension to somebody's edit.
 const CONDITIONAL: &[&str] = &[
+    "accounts_move",
     "accounts_update",
     "keys_revoke",
     "keys_rotate",
@@ -195,9 +196,10 @@ fn complete(operation: &mut Value, method: &str, path: &str, paged: bool) {
             "The account that `Tenantry-Account` or the body names is not in the caller's reach",
         )),
     }
-    if mutates {
-        refusals.push(("409", "The state, a name, a quota or another operation stands in the way"));
-    }
+    refusals.push(match mutates {
+        true => ("409", "The state, a name, a quota or another operation stands in the way"),
+        false => ("409", "The caller's account was moved a moment ago; ask again"),
+    });
     if mutates || has_body || method == "get" {
         refusals.push(("422", "Something in the body or the query is not valid; `errors` names each place"));
     }

@@ -17,7 +17,7 @@ use futures_util::FutureExt;
 use super::credentials::check_url;
 use super::problem::{Code, Problem};
 use super::state::State;
-use super::{cors, denials, environments, limits, pace, storefront};
+use super::{cors, denials, environments, limits, moved, pace, storefront};
 use crate::model::ids::RequestId;
 use crate::telemetry;
 use crate::wire::Watch;
@@ -75,6 +75,7 @@ pub async fn around(
         Some(problem) => Some(environments::explained(response.request(), problem).await),
         None => None,
     };
+    let refused = moved::explained(response.request(), refused).await;
     if let Some(state) = &state {
         state.requests.note(id, &response, refused.as_ref(), begun.elapsed());
     }

@@ -16,6 +16,7 @@ pub mod idempotency;
 pub mod json;
 mod limits;
 mod middleware;
+mod moved;
 mod oauth;
 mod pace;
 mod page;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use actix_web::HttpRequest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use super::caller::Caller;
+use super::moved;
 use super::problem::{Code, Fault, Problem};
 use crate::model::Time;
 
@@ -18,6 +20,8 @@ const DEFAULT_LIMIT: i64 = 50;
 pub const MAX_LIMIT: i64 = 200;
 const VALID: Duration = Duration::from_secs(24 * 60 * 60);
 const MAC: usize = 16;
+/// The parameter that most lists have.
+pub const CURSOR: &str = "cursor";
 
 /// A request for a part of a list.
 pub struct Page {
@@ -27,6 +31,7 @@ pub struct Page {
     /// What the cursor is good for: this caller, this list.
     bound: String,
     now: Time,
+    request: HttpRequest,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -50,13 +55,17 @@ impl Page {
             },
         };
         let subject = caller.request.headers().get("tenantry-account").map(|named| named.as_bytes().to_vec());
+        let key = &caller.credential.key;
+        // Lists are in the order of places: from one that is no more it leads nowhere. A feed is not.
+        let place = if cursor == CURSOR { key.path.as_str() } else { "" };
         let bound = format!(
-            "{} {} {}",
-            caller.credential.key.account_id,
+            "{} {place} {} {}",
+            key.account_id,
             String::from_utf8_lossy(&subject.unwrap_or_default()),
             caller.request.path()
         );
-        let mut page = Self { limit, cursor: None, key: *caller.state.keys.cursor, bound, now: caller.now };
+        let (key, request) = (*caller.state.keys.cursor, caller.request.clone());
+        let mut page = Self { limit, cursor: None, key, bound, now: caller.now, request };
         if let Some(text) = caller.parameter(cursor) {
             page.cursor = Some(page.opened(&text).ok_or_else(invalid)?);
         }
@@ -81,6 +90,9 @@ impl Page {
         mut rows: Vec<R>,
         place: impl Fn(&R) -> T,
     ) -> (Vec<R>, Option<String>) {
+        if rows.is_empty() {
+            moved::saw_nothing(&self.request);
+        }
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
         rows.truncate(limit);

@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::Result;
 use super::quotas::Charge;
+use super::{Error, Result};
 use crate::model::events::events::{Cause, EventBody, EventData, EventResource, EventType};
 use crate::model::ids::{AccountId, EventId};
 use crate::model::{Actor, Path, Time, canonical};
@@ -94,7 +94,8 @@ impl Work {
     }
 
     /// Writes the events, and the audit line if the work is a caller's. Each account's counters are
-    /// touched once and in one order, so that two transactions never wait for each other.
+    /// touched once and in one order, so that two transactions never wait for each other. Events stand where their
+    /// accounts do; a caller who began when its account stood elsewhere has to begin again.
     pub async fn record(&mut self, mut audit: Option<Line>) -> Result<()> {
         let mut counts: BTreeMap<AccountId, (i64, Option<String>)> = BTreeMap::new();
         for event in &self.events {
@@ -112,14 +113,18 @@ impl Work {
             })
             .collect();
         let counted = store::accounts::accounts::count(&mut self.tx, &more).await?;
-        if let Some(line) = &mut audit
-            && let Some(count) = counted.iter().find(|count| count.account_id == line.account_id)
-        {
+        let of = |account| counted.iter().find(|count| count.account_id == account).ok_or(Error::Busy);
+        if let Some(line) = &mut audit {
+            let count = of(line.account_id)?;
+            if count.path != line.path {
+                return Err(Error::Busy);
+            }
             (line.sequence, line.hash) = (count.audit, count.audit_head.clone());
         }
         let ahead = |count: &Count| (count.account_id, count.events - counts[&count.account_id].0);
         let mut last: BTreeMap<_, _> = counted.iter().map(ahead).collect();
         for event in &mut self.events {
+            event.path = of(event.account_id)?.path.clone();
             // Identifiers sort as they are made: of one transaction's events, the feed keeps their order.
             event.id = EventId::new();
             if let Some(sequence) = last.get_mut(&event.account_id) {

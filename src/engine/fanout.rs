@@ -4,7 +4,7 @@
 use super::job::{Halt, Job};
 use super::record::Done;
 use super::workflow;
-use crate::domain::Error;
+use crate::domain::{Error, Work};
 use crate::model::Subtree;
 use crate::model::ids::SubscriptionId;
 use crate::model::services::operations::{
@@ -27,7 +27,6 @@ pub async fn run(job: &mut Job) -> Result<(), Halt> {
 }
 
 async fn spread(job: &mut Job) -> Result<(), Halt> {
-    let (services, task) = page(job).await.map_err(Error::Store)?;
     let mut next = job.operation.clone();
     let now = job.engine.parts().clock.now();
     for step in &mut next.steps.0 {
@@ -35,13 +34,7 @@ async fn spread(job: &mut Job) -> Result<(), Halt> {
         step.started_at.get_or_insert(now);
         step.attempts = step.attempts.max(1);
     }
-    next.task.0 = task;
-    let reached = services
-        .into_iter()
-        .filter(|service| reaches(service.lifecycle))
-        .map(|service| (service.id, service.account_id, service.path))
-        .collect();
-    job.write(next, 0.0, 0, Done::Spread(reached)).await
+    job.write(next, 0.0, 0, Done::Spread).await
 }
 
 /// What is still on its way to a server may have read the holds before this one was placed.
@@ -49,25 +42,32 @@ fn reaches(lifecycle: Lifecycle) -> bool {
     matches!(lifecycle, Lifecycle::Requested | Lifecycle::Provisioning | Lifecycle::Active)
 }
 
-/// The next services, and how far the operation has come with them.
-async fn page(job: &Job) -> Result<(Vec<Service>, Task), sqlx::Error> {
-    let operation = &job.operation;
-    let mut conn = job.engine.parts().db.read(Subtree::of(&operation.path)).await?;
+/// The next services that are reached, and how far the operation has come with them. They are looked for where the
+/// account stands, which it does not leave before the transaction ends.
+pub async fn page(work: &mut Work, operation: &Operation) -> Result<(Vec<Service>, Task), Error> {
+    let place = store::places::place(&mut work.tx, &operation.account_id.to_string()).await?;
+    let place = place.ok_or(Error::AccountNotFound)?;
     let target = operation.task.target_id.as_deref().unwrap_or_default();
-    if let Ok(subscription) = target.parse::<SubscriptionId>() {
-        let services = store::services::services::of_subscription(&mut conn, subscription).await?;
-        return Ok((services, Task { spread: true, ..operation.task.0.clone() }));
-    }
-    let after = operation.task.after.as_ref();
-    let services = store::services::services::page(&mut conn, after, PAGE).await?;
-    let spread = (services.len() as i64) < PAGE;
-    let last = services.last().map(|last| (last.path.clone(), last.id));
-    let after = last.or_else(|| operation.task.after.clone());
-    Ok((services, Task { after, spread, ..operation.task.0.clone() }))
+    let (mut services, task) = if let Ok(subscription) = target.parse::<SubscriptionId>() {
+        let services = store::services::services::of_subscription(&mut work.tx, subscription).await?;
+        (services, Task { spread: true, ..operation.task.0.clone() })
+    } else {
+        // Of an account that has moved since, all services are gone through again.
+        let after = operation.task.after.as_ref().filter(|(path, _)| place.covers(path));
+        let everything = work.tx.turn(Subtree::of(&place)).await?;
+        let services = store::services::services::page(&mut work.tx, after, PAGE).await?;
+        work.tx.turn(everything).await?;
+        let spread = (services.len() as i64) < PAGE;
+        let last = services.last().map(|last| (last.path.clone(), last.id));
+        let after = last.or_else(|| operation.task.after.clone());
+        (services, Task { after, spread, ..operation.task.0.clone() })
+    };
+    services.retain(|service| reaches(service.lifecycle));
+    Ok((services, task))
 }
 
 async fn finish(job: &mut Job) -> Result<(), Halt> {
-    let read = job.engine.parts().db.read(Subtree::of(&job.operation.path)).await;
+    let read = job.engine.parts().db.read(Subtree::everything()).await;
     let mut conn = read.map_err(Error::Store)?;
     let counted = store::services::operations::children(&mut conn, job.operation.id).await;
     drop(conn);

@@ -5,15 +5,15 @@ use std::panic::resume_unwind;
 
 use tracing::{Instrument, Span};
 
-use super::Engine;
+use super::{Engine, fanout};
 use crate::domain::services::outcomes::{self, Facts};
 use crate::domain::services::{holds, operations};
 use crate::domain::{Error, Result, Work};
+use crate::model::Subtree;
 use crate::model::events::events::Cause;
-use crate::model::ids::{AccountId, ResourceId, ServiceId};
+use crate::model::ids::{ResourceId, ServiceId};
 use crate::model::services::Access;
 use crate::model::services::operations::{Operation, OperationStatus, Step, StepStatus};
-use crate::model::{Path, Subtree};
 use crate::store;
 use crate::store::services::operations::Left;
 
@@ -28,7 +28,7 @@ pub enum Done {
     /// The access brought about; none where the service was not on its server.
     Access(ServiceId, Option<Access>),
     /// Operations for these services are to be made.
-    Spread(Vec<(ServiceId, AccountId, Path)>),
+    Spread,
 }
 
 /// What became of an operation that was written.
@@ -86,6 +86,10 @@ async fn transaction(
             (again, queued) = (0.0, true);
         }
     }
+    let mut reached = Vec::new();
+    if let Done::Spread = done {
+        (reached, next.task.0) = fanout::page(&mut work, &next).await?;
+    }
     let again_in_seconds = match next.status {
         OperationStatus::Running => Some(engine.parts().settings.lease.as_secs_f64()),
         OperationStatus::Queued => Some(again),
@@ -101,10 +105,12 @@ async fn transaction(
         outcome: next.outcome,
         error: next.error.as_deref(),
     };
-    if !store::services::operations::leave(&mut work.tx, next.id, next.fence, &left, work.now).await? {
+    let left = store::services::operations::leave(&mut work.tx, next.id, next.fence, &left, work.now).await?;
+    let Some(reserved) = left else {
         work.tx.undo().await?;
         return Ok(None);
-    }
+    };
+    next.reserved = reserved;
     next.version += 1;
     next.updated_at = work.now;
     if let Some(parent) = next.parent_id.filter(|_| next.status.is_final()) {
@@ -119,12 +125,12 @@ async fn transaction(
             queued |= outcomes::resource_ensured(&mut work, &next, id, access, &facts).await?;
         }
         Done::Removed(id) => outcomes::resource_removed(&mut work, id).await?,
-        Done::Spread(services) => {
-            queued |= !services.is_empty();
-            for (service, account, path) in services {
+        Done::Spread => {
+            queued |= !reached.is_empty();
+            for service in reached {
                 let new = operations::NewOperation {
                     parent_id: Some(next.id),
-                    ..holds::access_of(service, (account, &path))
+                    ..holds::access_of(service.id, (service.account_id, &service.path))
                 };
                 operations::start(&mut work, &next.request_id, new).await?;
             }

@@ -50,6 +50,11 @@ impl Path {
         &self.0
     }
 
+    /// What tells the account from all others that stand where it does.
+    pub fn label(&self) -> &str {
+        &self.0[self.0.len() - STEP..self.0.len() - 1]
+    }
+
     /// How many accounts there are from the root to this one, both counted.
     pub fn depth(&self) -> usize {
         self.0.len() / STEP
@@ -63,6 +68,16 @@ impl Path {
     /// The path of the account directly above, as text; none above the root.
     pub fn parent_text(&self) -> Option<&str> {
         (self.depth() > 1).then(|| &self.0[..=(self.depth() - 1) * STEP])
+    }
+
+    /// This place once all that stands at and below `from` stands at and below `to`; none if it is not among that.
+    pub fn moved(&self, from: &Path, to: &Path) -> Option<Path> {
+        self.0.strip_prefix(&from.0).map(|rest| Path(format!("{}{rest}", to.0)))
+    }
+
+    /// The lowest place that is both above or at this one and above or at the other; none on two sides of the tree.
+    pub fn common(&self, other: &Path) -> Option<Path> {
+        self.upwards().find(|path| path.covers(other))
     }
 
     /// Whether `other` is this account or one below it.

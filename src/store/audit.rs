@@ -56,11 +56,12 @@ impl Line {
 pub const ACTORS: &str = "actors";
 
 impl Line {
-    /// The line as the account at `viewer` sees it: who acted from above it is not told.
-    pub fn seen_by(mut self, viewer: &Path) -> AuditLineView {
+    /// The line as the account at `viewer` sees it, where the line's own stands at `place`: who acted from above the
+    /// viewer is not told, nor who stood above when it stood elsewhere.
+    pub fn seen_by(mut self, viewer: &Path, place: &Path) -> AuditLineView {
         // Whoever acts for an account is it or one above it, and so has a place on its path.
         let last = Path::root(self.principal_id);
-        let principal = self.path.upwards().find(|path| path.as_str().ends_with(last.as_str()));
+        let principal = place.upwards().find(|path| path.as_str().ends_with(last.as_str()));
         let is_above = !principal.is_some_and(|principal| viewer.covers(&principal));
         if is_above {
             self.detail.0.remove(ACTORS);
@@ -116,12 +117,14 @@ pub async fn append(tx: &mut Tx, line: &Line) -> Result<()> {
     .await
 }
 
-/// An account's lines after a number, in order.
+/// An account's lines after a number, in order, if the account stands in the subtree.
 pub async fn after(conn: &mut Conn, account: AccountId, sequence: i64, limit: i64) -> Result<Vec<Line>> {
     conn.query(
         "SELECT account_id, sequence, path, principal_id, key_id, action, resource, request_id, address, outcome,
              detail, occurred_at, hash
-         FROM audit WHERE account_id = $1 AND sequence > $2 AND path >= $3 AND path < $4 ORDER BY sequence LIMIT $5",
+         FROM audit WHERE account_id = $1 AND sequence > $2
+             AND EXISTS (SELECT 1 FROM accounts a WHERE a.id = $1 AND a.path >= $3 AND a.path < $4)
+         ORDER BY sequence LIMIT $5",
     )
     .bind(account)
     .bind(sequence)

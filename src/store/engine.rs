@@ -147,7 +147,11 @@ impl Db {
             Db::Sqlite { writer, .. } => Kind::SqliteUnit(writer.unit().await?),
             Db::Postgres { pool, texts, .. } => {
                 // What is declared is made of `/`, `,`, `.`, a-z and 0-9 alone; see `model::Path`.
-                let begin = format!("BEGIN; SET LOCAL app.subtree = '{}'", subtree.declared());
+                // The lock is for all who write at places; see `moves::stop_writing`.
+                let begin = format!(
+                    "BEGIN; SET LOCAL app.subtree = '{}'; LOCK TABLE accounts IN ROW SHARE MODE",
+                    subtree.declared()
+                );
                 let mut conn = postgres::lend(pool).await?;
                 conn.begin(begin).await?;
                 Kind::PostgresTx(conn, Pending::default(), texts.clone())

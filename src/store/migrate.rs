@@ -51,6 +51,7 @@ const MIGRATIONS: &[(i64, &str, Sql)] = &[
     (17, "client request ids", apart!("0017_client_request_ids")),
     (18, "roots", postgres(include_str!("../../migrations/0018_roots.postgres.sql"))),
     (19, "secret headers", both(include_str!("../../migrations/0019_secret_headers.sql"))),
+    (20, "moves", postgres(include_str!("../../migrations/0020_moves.postgres.sql"))),
 ];
 
 const fn both(text: &'static str) -> Sql {

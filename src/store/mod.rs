@@ -94,6 +94,7 @@ pub mod facts;
 pub mod faults;
 mod link;
 pub mod migrate;
+pub mod moves;
 pub mod places;
 pub mod postgres;
 mod query;

@@ -24,6 +24,8 @@ mod key_roots;
 mod key_rotation;
 mod keys;
 mod limits;
+mod moves;
+mod moves_race;
 mod oauth;
 mod oauth_assertions;
 mod oauth_forged;

@@ -169,3 +169,52 @@ async fn what_an_account_says_of_those_above_it_is_known_everywhere() {
     drop(conn);
     pair.close().await;
 }
+
+/// AUTHZ-8
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_that_moved_is_out_of_its_old_sellers_reach_everywhere_and_loses_nothing_itself() {
+    let pair = Pair::new().await;
+    let (tenant, old) = (&pair.world.tenant, &pair.world.reseller);
+    let new = pair.here.account(&pair.here.operator_key, "reseller", "New").await;
+    let order = pair.here.ordered(tenant, "acme.example", 1).await.order;
+    let path = format!("/v1/accounts/{}", tenant.id);
+    let on_both = async |path: &str, key: &str, here: u16, there: u16| {
+        for (site, due) in [(&pair.here, here), (&pair.there, there)] {
+            let answer = site.get(path).key(key).send().await;
+            assert_eq!(answer.status, due, "{}", answer.text);
+        }
+    };
+    on_both(&path, &old.key, 200, 200).await;
+    on_both(&path, &new.key, 404, 404).await;
+    pair.answer(&tenant.key, 200, 200).await;
+    let walk = pair.there.get("/v1/services?limit=1").key(&tenant.key).send().await.is(200);
+    let next = format!("/v1/services?limit=1&cursor={}", walk.text_at("next_cursor"));
+    let feed = pair.there.get("/v1/events?limit=1").key(&tenant.key).send().await.is(200);
+    let on = format!("/v1/events?after={}", feed.text_at("next_after"));
+
+    let moved = json!({"parent_id": new.id});
+    pair.here.post(&format!("{path}/move")).key(&pair.here.operator_key).json(moved).send().await.is(200);
+    on_both(&path, &old.key, 404, 404).await;
+    on_both(&path, &new.key, 200, 200).await;
+    // What is remembered of its key is older than the move: it is not told that it has nothing.
+    let list = async || pair.there.get("/v1/orders").key(&tenant.key).send().await;
+    let told = list().await.refused(409, "account_moved");
+    assert_eq!(told.body["retryable"], true);
+    assert_eq!(list().await.is(200).ids().join(","), order);
+    pair.there.get(&next).key(&tenant.key).send().await.refused(400, "invalid_cursor");
+    assert!(!pair.there.get(&on).key(&tenant.key).send().await.is(200).ids().is_empty());
+
+    let back = json!({"parent_id": old.id});
+    pair.here.post(&format!("{path}/move")).key(&pair.here.operator_key).json(back).send().await.is(200);
+    pair.there
+        .get(&format!("/v1/orders/{order}"))
+        .key(&tenant.key)
+        .send()
+        .await
+        .refused(409, "account_moved");
+    let change = json!({"name": "Renamed"});
+    pair.there.patch(&path).key(&tenant.key).json(change).send().await.is(200);
+    pair.here.clock.advance(KNOWN);
+    pair.answer(&tenant.key, 200, 200).await;
+    pair.close().await;
+}

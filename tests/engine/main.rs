@@ -6,6 +6,7 @@ mod common;
 mod access;
 mod contents;
 mod housekeeping;
+mod moves;
 mod provisioning;
 mod workers;
 

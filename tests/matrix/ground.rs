@@ -73,7 +73,13 @@ impl Ground {
         ground.catalogue(site).await;
         ground.work(site).await;
         ground.webhooks(site).await;
-        ground.ids.insert("accounts.owner", ground.owner.id.clone());
+        let moved = account(site, &ground.owner.key, "tenant", "Moved").await;
+        let shelf = account(site, &ground.owner.key, "reseller", "Shelf").await;
+        ground.ids.extend([
+            ("accounts.owner", ground.owner.id.clone()),
+            ("accounts.moved", moved.id),
+            ("accounts.shelf", shelf.id),
+        ]);
         ground
     }
 

@@ -29,6 +29,13 @@ const REFERENCES: &[Reference] = &[
         sold: false,
     },
     Reference {
+        operation: "accounts_move",
+        member: "/parent_id",
+        of: "accounts.owner",
+        body: |id| json!({"parent_id": id}),
+        sold: false,
+    },
+    Reference {
         operation: "keys_create",
         member: "/account_id",
         of: "accounts.owner",

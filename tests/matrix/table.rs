@@ -67,6 +67,7 @@ pub const TABLE: &[Row] = &[
     make("accounts_create", |_| json!({"type": "tenant", "name": "Made"})),
     on("accounts_get", "accounts.owner"),
     with("accounts_update", "accounts.owner", renamed),
+    with("accounts_move", "accounts.moved", |ground| json!({"parent_id": ground.id("accounts.shelf")})),
     on("accounts_children", "accounts.owner"),
     plain("audit_list"),
     plain("audit_export"),

@@ -271,6 +271,19 @@ async fn each_table_has_its_account_and_its_wall() {
     fresh.remove().await;
 }
 
+/// AUTHZ-8: what has a place is given another one when its account is, but for the audit, which says where it was
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_table_with_places_is_one_that_moves() {
+    let fresh = Fresh::postgres().await;
+    let plain = PgPool::connect(&fresh.url).await.unwrap();
+    let mut moved: Vec<_> = store::moves::MOVED.iter().map(|(table, _)| (*table).to_owned()).collect();
+    moved.push("audit".into());
+    moved.sort();
+    assert_eq!(moved, tables(&plain).await);
+    plain.close().await;
+    fresh.remove().await;
+}
+
 /// ISO-3: what callers choose is unique within their account, so that nobody learns of another's by a collision.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_callers_choose_is_unique_in_their_account_only() {

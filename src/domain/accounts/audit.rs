@@ -3,33 +3,39 @@
 use std::collections::HashMap;
 
 use crate::domain::{self, Work};
-use crate::model::Subtree;
 use crate::model::accounts::checkpoints::Head;
 use crate::model::events::events::Cause;
 use crate::model::ids::AccountId;
+use crate::model::{Path, Subtree};
 use crate::store::accounts::accounts;
 use crate::store::audit::{self, Chain, Line, chained};
-use crate::store::{Db, Result};
+use crate::store::{Db, Result, Tx, places};
 
 /// Writes a line at the end of its account's chain, in a transaction of its own: for what changes nothing else.
 pub async fn write(db: &Db, line: &Line) -> domain::Result<()> {
-    let tx = db.write(Subtree::of(&line.path)).await?;
-    let cause = Cause { key_id: Some(line.key_id), request_id: None, reason_code: None };
-    let mut work = Work::because(tx, cause, line.occurred_at);
-    work.record(Some(line.clone())).await?;
-    work.tx.commit().await?;
-    Ok(())
+    let mut tx = db.write(Subtree::everything()).await?;
+    let place = places::place(&mut tx, &line.account_id.to_string()).await?;
+    append(tx, line.account_id, place.ok_or(domain::Error::AccountNotFound)?, line).await
 }
 
-/// The same of what was read in the account at the line's path, whichever that is; one that is gone has no audit.
+/// The same of what was read in the account at the line's path, whichever that is, and wherever it stands by now.
 pub async fn write_at(db: &Db, line: &Line) -> domain::Result<()> {
-    let mut conn = db.read(Subtree::of(&line.path)).await?;
-    let found = accounts::at(&mut conn, &line.path).await?;
-    drop(conn);
-    match found {
-        Some(account) => write(db, &Line { account_id: account.id, ..line.clone() }).await,
-        None => Ok(()),
-    }
+    let mut tx = db.write(Subtree::everything()).await?;
+    let account = match accounts::at(&mut tx, &line.path).await? {
+        None => accounts::that_stood_at(&mut tx, &line.path).await?,
+        found => found,
+    };
+    let account = account.ok_or(domain::Error::AccountNotFound)?;
+    append(tx, account.id, account.path, line).await
+}
+
+async fn append(tx: Tx, account_id: AccountId, path: Path, line: &Line) -> domain::Result<()> {
+    let cause = Cause { key_id: Some(line.key_id), request_id: None, reason_code: None };
+    let mut work = Work::because(tx, cause, line.occurred_at);
+    let line = Line { account_id, path, ..line.clone() };
+    work.record(Some(line)).await?;
+    work.tx.commit().await?;
+    Ok(())
 }
 
 /// How many rows are read at a time.

@@ -82,7 +82,7 @@ pub async fn put(
 }
 
 /// What a level draws from the one above: its whole ceiling, or what is used and reserved.
-fn drawn(quota: Option<&Quota>, used: i64, reserved: i64) -> (i64, i64) {
+pub(super) fn drawn(quota: Option<&Quota>, used: i64, reserved: i64) -> (i64, i64) {
     match quota {
         Some(quota) => drawn_by(Some(quota.ceiling), quota.mode, used, reserved),
         None => (used, reserved),
@@ -133,9 +133,17 @@ async fn move_above(
 /// What lies below an account that had no ceiling for the key: used, and reserved by operations in flight.
 async fn counted(work: &mut Work, path: &Path, key: QuotaKey) -> Result<(i64, i64)> {
     let rows = store::quotas::quotas::of_key(&mut work.tx, key).await?;
+    let taken = store::services::operations::reservations(&mut work.tx).await?;
+    Ok(drawn_below(&rows, &taken, path, key))
+}
+
+/// What the levels below a place draw from it for a key, by the ceilings in their order and by what operations in
+/// flight have taken: used, and reserved.
+pub(super) fn drawn_below(rows: &[Quota], taken: &[Taken], path: &Path, key: QuotaKey) -> (i64, i64) {
     let mut bounding: Vec<Path> = Vec::new();
     let (mut total, mut reserved) = (0, 0);
-    for row in rows.iter().filter(|row| path.covers(&row.path) && row.holder != path.as_str()) {
+    let below = |row: &&Quota| row.key == key && path.covers(&row.path) && row.holder != path.as_str();
+    for row in rows.iter().filter(below) {
         if bounding.iter().any(|above| above.covers(&row.path)) {
             continue;
         }
@@ -145,12 +153,8 @@ async fn counted(work: &mut Work, path: &Path, key: QuotaKey) -> Result<(i64, i6
         let (drawn_used, drawn_reserved) = drawn(Some(row), row.used, row.reserved);
         total += drawn_used + drawn_reserved;
     }
-    let holder = path.to_string();
-    for taken in store::services::operations::reservations(&mut work.tx).await? {
-        let Taken { holder: of, key: taken_key, amount } = taken;
-        if of == holder && taken_key == key {
-            reserved += amount;
-        }
+    for taken in taken.iter().filter(|taken| taken.holder == path.as_str() && taken.key == key) {
+        reserved += taken.amount;
     }
-    Ok((total - reserved, reserved))
+    (total - reserved, reserved)
 }

@@ -29,7 +29,7 @@ pub struct Charge {
 }
 
 /// The accounts from one up to the operator, as holders of quotas.
-fn accounts_up(path: &Path) -> Vec<String> {
+pub(super) fn accounts_up(path: &Path) -> Vec<String> {
     path.upwards().map(|path| path.to_string()).collect()
 }
 
@@ -144,7 +144,7 @@ pub(in crate::domain) async fn settle(work: &mut Work, actor: Option<&Actor>) ->
 }
 
 /// From the leaf up to the root, and by key on each level: the order in which every transaction locks.
-fn sort_upwards(shifts: &mut [Shift]) {
+pub(super) fn sort_upwards(shifts: &mut [Shift]) {
     let rank = |shift: &Shift| {
         let depth = if shift.holder.starts_with('/') { shift.holder.len() } else { usize::MAX };
         (std::cmp::Reverse(depth), shift.holder.clone(), shift.key)
@@ -152,7 +152,7 @@ fn sort_upwards(shifts: &mut [Shift]) {
     shifts.sort_by_key(rank);
 }
 
-fn violation(row: &Quota, requested: i64, actor: Option<&Actor>) -> Violation {
+pub(super) fn violation(row: &Quota, requested: i64, actor: Option<&Actor>) -> Violation {
     let own = !row.holder.starts_with('/');
     let seen = own || actor.is_none_or(|actor| actor.principal_path.covers(&row.path));
     let left = (row.ceiling - (row.used + row.reserved - requested)).max(0);

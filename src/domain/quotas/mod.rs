@@ -2,8 +2,10 @@
 
 mod ceilings;
 mod charges;
+mod moves;
 mod remedies;
 
 pub use ceilings::put;
 pub(in crate::domain) use charges::settle;
 pub use charges::{Charge, charge, commit, free, give_back, granted, release, retake};
+pub(in crate::domain) use moves::moved;

@@ -300,13 +300,29 @@ async fn bring_about(work: &mut Work, request_id: &str, found: &Found) -> Result
     let of = (found.account_id, &found.path);
     let new = match found.service {
         Some(service) => access_of(service, of),
-        None => NewOperation {
-            steps: vec![Step::new(Action::FanOut, &found.id)],
-            task: Task { target_id: Some(found.id.clone()), ..Task::default() },
-            ..NewOperation::of(OperationKind::AccessFanout, of, Lane::Access)
-        },
+        None => fan_out(found.id.clone(), of),
     };
     Ok(operations::start(work, request_id, new).await?.id)
+}
+
+/// What the holds on the account at the place and on all above it leave of the access of its services.
+pub async fn access_at(conn: &mut Conn, place: &Path) -> Result<Access> {
+    let targets = store::services::holds::targets_above(place);
+    Ok(of_services(&store::services::holds::in_force(conn, &targets).await?))
+}
+
+/// Queues the work that makes the access of all that an account and those below it have what the holds say.
+pub async fn follow(work: &mut Work, request_id: &str, id: AccountId, place: &Path) -> Result<OperationId> {
+    Ok(operations::start(work, request_id, fan_out(id.to_string(), (id, place))).await?.id)
+}
+
+/// The work that brings about the access of all services that a hold on the target reaches.
+fn fan_out(target: String, of: (AccountId, &Path)) -> NewOperation {
+    NewOperation {
+        steps: vec![Step::new(Action::FanOut, &target)],
+        task: Task { target_id: Some(target), ..Task::default() },
+        ..NewOperation::of(OperationKind::AccessFanout, of, Lane::Access)
+    }
 }
 
 /// The work that brings about the access of one service.

@@ -17,6 +17,17 @@ pub struct Root {
 }
 
 impl Key {
+    /// Has the roots stand where their accounts do now. One that has left the key's account stays where it was, where
+    /// nothing is any more.
+    pub fn stand_at(&mut self, places: &[(AccountId, Path)]) {
+        for root in &mut self.roots.0 {
+            let now = places.iter().find(|(id, path)| *id == root.id && self.path.covers(path));
+            if let Some((_, path)) = now {
+                root.path = path.clone();
+            }
+        }
+    }
+
     /// What the key may reach.
     pub fn reach(&self) -> Subtree {
         self.reach_at(&self.path)

@@ -11,6 +11,10 @@ stored_as_text! {
     pub enum EventType {
         AccountCreated = "account.created",
         AccountUpdated = "account.updated",
+        /// Told where the account stands now.
+        AccountMoved = "account.moved",
+        /// Told of the account that it stood below, with the account as it was.
+        AccountMovedOut = "account.moved_out",
         KeyCreated = "key.created",
         KeyRotated = "key.rotated",
         KeyUpdated = "key.updated",

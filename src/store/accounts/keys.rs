@@ -1,7 +1,7 @@
 use crate::model::accounts::accounts::{AccountStatus, AccountType, Environment};
 use crate::model::accounts::clients::{AuthMethod, Jwk};
 use crate::model::accounts::keys::Key;
-use crate::model::ids::KeyId;
+use crate::model::ids::{AccountId, KeyId};
 use crate::model::{Json, Path, Time};
 use crate::sql;
 use crate::store::{Conn, Result, Tx};
@@ -66,16 +66,29 @@ pub struct Credential {
     pub held: Option<i64>,
 }
 
-/// The key and its account, for authentication.
+/// The key and its account, for authentication, with its roots where they stand now.
 pub async fn credential(conn: &mut Conn, id: KeyId) -> Result<Option<Credential>> {
-    conn.query(sql!(
+    let mut found: Option<Credential> = conn.query(sql!(
         "SELECT " columns!() ", a.status AS account_status, a.type AS account_type,
              a.require_idempotency_key, a.environment AS account_environment, " held("a.path", "a.id") " AS held
          FROM api_keys k JOIN accounts a ON a.id = k.account_id WHERE k.id = $1"
     ))
     .bind(id)
     .optional()
-    .await
+    .await?;
+    if let Some(credential) = found.as_mut().filter(|found| !found.key.roots.is_empty()) {
+        let at: Vec<(AccountId, Path)> = conn
+            .query(sql!(
+                "SELECT id, path FROM accounts WHERE id "
+                sqlite("IN (SELECT value FROM json_each($1))")
+                pg("= ANY (ARRAY(SELECT value FROM jsonb_array_elements_text($1)))")
+            ))
+            .bind(Json(credential.key.roots.iter().map(|root| root.id).collect::<Vec<_>>()))
+            .all()
+            .await?;
+        credential.key.stand_at(&at);
+    }
+    Ok(found)
 }
 
 /// A page of the subtree's keys in the order of (path, id), after the one named.

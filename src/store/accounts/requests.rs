@@ -10,11 +10,13 @@ macro_rules! columns {
     };
 }
 
+/// Keeps a request, where its account stands by now.
 pub async fn insert(tx: &mut Tx, request: &Request) -> Result<()> {
     tx.later(concat!(
         "INSERT INTO requests (",
         columns!(),
-        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
+        ") VALUES ($1, $2, COALESCE((SELECT path FROM accounts WHERE accounts.id = $2), $3), $4, $5, $6, $7, $8,
+             $9, $10, $11, $12, $13, $14, $15, $16)"
     ))
     .bind(request.id)
     .bind(request.account_id)

@@ -80,6 +80,17 @@ pub async fn of_holder(conn: &mut Conn, holder: &str) -> Result<Vec<Quota>> {
     .await
 }
 
+/// Every row of the accounts between two paths, from the top down.
+pub async fn between(conn: &mut Conn, from: &str, to: &str) -> Result<Vec<Quota>> {
+    conn.query(sql!(
+        "SELECT " columns!() " FROM quotas q WHERE q.path >= $1 AND q.path < $2 ORDER BY q.path, q.holder, q.key"
+    ))
+    .bind(from)
+    .bind(to)
+    .all()
+    .await
+}
+
 /// Every row for a key in the subtree, from the top down.
 pub async fn of_key(conn: &mut Conn, key: QuotaKey) -> Result<Vec<Quota>> {
     conn.query(sql!(

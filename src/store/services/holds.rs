@@ -1,3 +1,4 @@
+use crate::model::accounts::accounts::AccountType;
 use crate::model::ids::{AccountId, HoldId};
 use crate::model::services::holds::{Effect, Hold, HoldStatus, ReasonClass};
 use crate::model::{Json, Path, Time};
@@ -117,6 +118,29 @@ pub async fn end(tx: &mut Tx, id: HoldId, status: HoldStatus, by: Option<&str>, 
         .execute()
         .await?;
     Ok(changed == 1)
+}
+
+/// Has the hold stand in the name of another account, which stands at the path and is of the type; why it was placed is
+/// not handed over.
+pub async fn hand_over(
+    tx: &mut Tx,
+    id: HoldId,
+    by: (AccountId, &Path, AccountType),
+    now: Time,
+) -> Result<()> {
+    tx.query(
+        "UPDATE holds SET placed_by = $2, placed_by_path = $3, placed_by_type = $4, reason = NULL,
+             version = version + 1, updated_at = $5
+         WHERE id = $1",
+    )
+    .bind(id)
+    .bind(by.0)
+    .bind(by.1)
+    .bind(by.2)
+    .bind(now)
+    .execute()
+    .await?;
+    Ok(())
 }
 
 /// Puts a scheduled hold in force; says whether it was still scheduled.

@@ -174,17 +174,23 @@ pub struct Left<'a> {
     pub error: Option<&'a OperationError>,
 }
 
-/// Records what a worker has done; says whether the worker still had the operation. One that is to go on later
-/// is nobody's from then on: its fence is another one.
-pub async fn leave(tx: &mut Tx, id: OperationId, fence: i64, left: &Left<'_>, now: Time) -> Result<bool> {
-    let changed = tx
+/// Records what a worker has done, if the worker still has the operation; tells what the operation has taken, which
+/// moves with its account. One that is to go on later is nobody's from then on: its fence is another one.
+pub async fn leave(
+    tx: &mut Tx,
+    id: OperationId,
+    fence: i64,
+    left: &Left<'_>,
+    now: Time,
+) -> Result<Option<Json<Vec<Taken>>>> {
+    let row: Option<(Json<Vec<Taken>>,)> = tx
         .query(sql!(
             "UPDATE operations SET status = $3, steps = $4, task = $5,
                  due_at = CASE WHEN CAST($6 AS " sqlite("REAL") pg("double precision") ") IS NULL THEN NULL ELSE " later("$6") " END,
                  fence = fence + CASE WHEN $3 = 'queued' THEN 1 ELSE 0 END,
                  waiting_on = $7, retryable = $8, outcome = $9, error = $10, version = version + 1,
                  updated_at = $11
-             WHERE id = $1 AND fence = $2 AND status = 'running'"
+             WHERE id = $1 AND fence = $2 AND status = 'running' RETURNING reserved"
         ))
         .bind(id)
         .bind(fence)
@@ -197,9 +203,9 @@ pub async fn leave(tx: &mut Tx, id: OperationId, fence: i64, left: &Left<'_>, no
         .bind(left.outcome)
         .bind(left.error.map(Json))
         .bind(now)
-        .execute()
+        .optional()
         .await?;
-    Ok(changed == 1)
+    Ok(row.map(|(reserved,)| reserved))
 }
 
 /// Keeps what a worker has done so far, while it goes on; says whether the worker still has the operation.
@@ -245,6 +251,36 @@ pub async fn move_by_hand(
         .execute()
         .await?;
     Ok(changed == 1)
+}
+
+/// An operation that has not succeeded, and what it took or would take again.
+#[derive(Debug, Clone, PartialEq, Eq, crate::model::rows::Record)]
+pub struct Reserving {
+    pub id: OperationId,
+    pub status: OperationStatus,
+    pub reserved: Json<Vec<Taken>>,
+}
+
+/// Those of the accounts between two paths.
+pub async fn reserving(conn: &mut Conn, from: &str, to: &str) -> Result<Vec<Reserving>> {
+    conn.query(
+        "SELECT id, status, reserved FROM operations
+         WHERE path >= $1 AND path < $2 AND status NOT IN ('succeeded', 'cancelled') ORDER BY path, id",
+    )
+    .bind(from)
+    .bind(to)
+    .all()
+    .await
+}
+
+/// Writes down anew what an operation took.
+pub async fn set_reserved(tx: &mut Tx, id: OperationId, reserved: &[Taken]) -> Result<()> {
+    tx.query("UPDATE operations SET reserved = $2 WHERE id = $1")
+        .bind(id)
+        .bind(Json(reserved))
+        .execute()
+        .await?;
+    Ok(())
 }
 
 /// What the operations in flight in the subtree have reserved.

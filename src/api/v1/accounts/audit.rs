@@ -39,7 +39,7 @@ const PART: i64 = 500;
 async fn audit_list(mut caller: Caller<need::AuditRead>) -> Result<HttpResponse, Problem> {
     let page = caller.page()?;
     let after: i64 = page.after()?.unwrap_or_default();
-    let (account, _) = caller.subject().await?;
+    let (account, place) = caller.subject().await?;
     let mut conn = caller.read().await?;
     let rows = store::audit::after(&mut conn, account, after, page.rows()).await?;
     let (rows, next) = page.cut(rows, |line| line.sequence);
@@ -47,7 +47,7 @@ async fn audit_list(mut caller: Caller<need::AuditRead>) -> Result<HttpResponse,
     drop(conn);
     let mut views = Vec::with_capacity(rows.len());
     for line in rows {
-        views.push(seen(&caller.state, line, viewer).await?);
+        views.push(seen(&caller.state, line, viewer, &place).await?);
     }
     Ok(AuditLineList::answer(views, next))
 }
@@ -68,6 +68,7 @@ async fn audit_export(mut caller: Caller<need::AuditRead>) -> Result<HttpRespons
     let export = Export {
         state: caller.state.clone(),
         account: actor.subject_id,
+        place: actor.subject_path.clone(),
         subtree: actor.subtree(),
         viewer: actor.principal_path,
         after: 0,
@@ -76,12 +77,12 @@ async fn audit_export(mut caller: Caller<need::AuditRead>) -> Result<HttpRespons
     Ok(HttpResponse::Ok().content_type("application/x-ndjson").streaming(parts))
 }
 
-/// A line as the account at `viewer` sees it.
-async fn seen(state: &State, mut line: Line, viewer: &Path) -> store::Result<AuditLineView> {
+/// A line of the account at `place` as the one at `viewer` sees it.
+async fn seen(state: &State, mut line: Line, viewer: &Path, place: &Path) -> store::Result<AuditLineView> {
     if let Some(kept) = line.address.take() {
         line.address = state.veils.open(&state.db, line.principal_id, kept).await?;
     }
-    Ok(line.seen_by(viewer))
+    Ok(line.seen_by(viewer, place))
 }
 
 fn line(actor: &Actor, address: Option<String>, action: &str) -> Line {
@@ -108,6 +109,7 @@ fn line(actor: &Actor, address: Option<String>, action: &str) -> Line {
 struct Export {
     state: web::Data<State>,
     account: AccountId,
+    place: Path,
     subtree: Subtree,
     viewer: Path,
     after: i64,
@@ -123,7 +125,7 @@ impl Export {
         self.after = last.sequence;
         let mut text = String::new();
         for line in lines {
-            let view = seen(&self.state, line, &self.viewer).await?;
+            let view = seen(&self.state, line, &self.viewer, &self.place).await?;
             text.push_str(&serde_json::to_string(&view).expect("views serialize"));
             text.push('\n');
         }

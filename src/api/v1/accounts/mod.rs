@@ -7,6 +7,7 @@ mod keys;
 mod leaks;
 mod limits;
 mod me;
+mod moves;
 mod requests;
 mod storefront_keys;
 
@@ -16,6 +17,7 @@ pub fn routes(v1: &mut ServiceConfig) {
     v1.configure(me::routes)
         .configure(limits::routes)
         .configure(accounts::routes)
+        .configure(moves::routes)
         .configure(leaks::routes)
         .configure(keys::routes)
         .configure(clients::routes)

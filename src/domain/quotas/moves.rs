@@ -1,0 +1,171 @@
+//! What becomes of quota when an account moves: all that it and those below it draw from the levels above is given back
+//! there, and taken from the levels above its new place.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::ceilings::{drawn, drawn_below};
+use super::charges::{accounts_up, sort_upwards, violation};
+use crate::domain::{Error, Result, Work};
+use crate::model::quotas::{Mode, Quota, QuotaKey, Taken};
+use crate::model::services::operations::OperationStatus;
+use crate::model::{Actor, Path, Subtree};
+use crate::store;
+use crate::store::moves::Places;
+use crate::store::quotas::quotas::Shift;
+
+/// The levels from one up, as far as what is drawn from it reaches: to the first ceiling that was allocated from above.
+struct Chain {
+    holders: Vec<String>,
+    rows: Vec<Quota>,
+}
+
+impl Chain {
+    async fn above(work: &mut Work, place: &Path, keys: &[QuotaKey]) -> Result<Self> {
+        let holders: Vec<_> = accounts_up(place).into_iter().skip(1).collect();
+        let rows = store::quotas::quotas::of_holders(&mut work.tx, &holders, keys).await?;
+        Ok(Self { holders, rows })
+    }
+
+    fn row(&self, holder: &str, key: QuotaKey) -> Option<&Quota> {
+        self.rows.iter().find(|row| row.holder == holder && row.key == key)
+    }
+
+    fn levels(&self, key: QuotaKey) -> impl Iterator<Item = &String> {
+        let mut goes_on = true;
+        self.holders.iter().take_while(move |holder| {
+            let reached = goes_on;
+            goes_on &= self.row(holder, key).is_none_or(|row| row.mode != Mode::Allocated);
+            reached
+        })
+    }
+}
+
+/// Moves what the account at `places.from` draws to the levels above `places.to`, and with it what its operations have
+/// reserved; refuses the move where one of those levels has not so much left. Nothing else may move counters meanwhile.
+pub async fn moved(work: &mut Work, actor: &Actor, places: &Places) -> Result<()> {
+    let inside = Subtree::of(&places.from);
+    let (from, to) = (inside.from(), inside.to());
+    let rows = store::quotas::quotas::between(&mut work.tx, from, to).await?;
+    let operations = store::services::operations::reserving(&mut work.tx, from, to).await?;
+    let reserving = operations.iter().flat_map(|operation| operation.reserved.iter());
+    let keys: BTreeSet<_> = rows.iter().map(|row| row.key).chain(reserving.map(|taken| taken.key)).collect();
+    let keys: Vec<_> = keys.into_iter().collect();
+    let before = Chain::above(work, &places.from, &keys).await?;
+    let after = Chain::above(work, &places.to, &keys).await?;
+
+    let in_flight: Vec<_> = operations
+        .iter()
+        .filter(|operation| !matches!(operation.status, OperationStatus::Failed))
+        .flat_map(|operation| operation.reserved.0.clone())
+        .collect();
+    let mut moved: BTreeMap<(String, QuotaKey), (i64, i64)> = BTreeMap::new();
+    for &key in &keys {
+        let own = rows.iter().find(|row| row.holder == places.from.as_str() && row.key == key);
+        let (used, reserved) = match own {
+            Some(row) => drawn(Some(row), row.used, row.reserved),
+            None => drawn_below(&rows, &in_flight, &places.from, key),
+        };
+        for (chain, sign) in [(&before, -1), (&after, 1)] {
+            for holder in chain.levels(key).filter(|holder| chain.row(holder, key).is_some()) {
+                let level = moved.entry((holder.clone(), key)).or_default();
+                *level = (level.0 + sign * used, level.1 + sign * reserved);
+            }
+        }
+    }
+    take(work, actor, moved).await?;
+
+    for operation in operations.iter().filter(|operation| !operation.reserved.is_empty()) {
+        let taken = taken_elsewhere(&operation.reserved, places, &after);
+        store::services::operations::set_reserved(&mut work.tx, operation.id, &taken).await?;
+    }
+    Ok(())
+}
+
+/// Moves the counters, unless a ceiling would be passed by more being taken.
+async fn take(work: &mut Work, actor: &Actor, moved: BTreeMap<(String, QuotaKey), (i64, i64)>) -> Result<()> {
+    let shift = |((holder, key), (used, reserved))| Shift { holder, key, used, reserved };
+    let mut shifts: Vec<_> = moved.into_iter().filter(|(_, more)| *more != (0, 0)).map(shift).collect();
+    sort_upwards(&mut shifts);
+    let rows = store::quotas::quotas::shift(&mut work.tx, &shifts, work.now).await?;
+    let violations: Vec<_> = rows
+        .iter()
+        .filter_map(|row| {
+            let shift = shifts.iter().find(|shift| shift.holder == row.holder && shift.key == row.key)?;
+            let more = shift.used + shift.reserved;
+            let passed = more > 0 && row.used + row.reserved > row.ceiling;
+            passed.then(|| violation(row, more, Some(actor)))
+        })
+        .collect();
+    match violations.is_empty() {
+        true => Ok(()),
+        false => Err(Error::QuotaExceeded { violations, remedies: Vec::new() }),
+    }
+}
+
+/// What an operation took, level by level, as if it had begun where the account stands from now on.
+fn taken_elsewhere(taken: &[Taken], places: &Places, after: &Chain) -> Vec<Taken> {
+    let parent = places.from.parent_text();
+    let mut now = Vec::new();
+    for one in taken {
+        match one.holder.parse::<Path>() {
+            // A subscription's.
+            Err(_) => now.push(one.clone()),
+            Ok(path) => now.extend(
+                path.moved(&places.from, &places.to)
+                    .map(|path| Taken { holder: path.to_string(), ..one.clone() }),
+            ),
+        }
+    }
+    for one in taken.iter().filter(|one| Some(one.holder.as_str()) == parent) {
+        now.extend(after.levels(one.key).map(|holder| Taken { holder: holder.clone(), ..one.clone() }));
+    }
+    now
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::AccountId;
+
+    fn row(path: &Path, mode: Mode) -> Quota {
+        Quota {
+            holder: path.to_string(),
+            key: QuotaKey::MailMailboxes,
+            account_id: AccountId::new(),
+            path: path.clone(),
+            mode,
+            ceiling: 9,
+            used: 0,
+            reserved: 0,
+            updated_at: crate::model::Time::EPOCH,
+        }
+    }
+
+    #[test]
+    fn what_an_operation_took_is_taken_up_to_the_first_allocated_ceiling_of_the_new_place() {
+        let root = Path::root(AccountId::new());
+        let [one, other] = [(); 2].map(|()| root.child(AccountId::new()));
+        let tenant = AccountId::new();
+        let places = Places { from: one.child(tenant), to: other.child(tenant) };
+        let chain = |rows: Vec<Quota>| Chain { holders: accounts_up(&other), rows };
+        let taken = |holders: &[&str]| -> Vec<Taken> {
+            let taken = |holder: &&str| Taken {
+                holder: (*holder).to_owned(),
+                key: QuotaKey::MailMailboxes,
+                amount: 5,
+            };
+            holders.iter().map(taken).collect()
+        };
+        let (from, to) = (places.from.as_str(), places.to.as_str());
+        let whole = taken(&["sub_1", from, one.as_str(), root.as_str()]);
+        let open = chain(vec![row(&other, Mode::Shared)]);
+        assert_eq!(
+            taken_elsewhere(&whole, &places, &open),
+            taken(&["sub_1", to, other.as_str(), root.as_str()])
+        );
+        let bounded = chain(vec![row(&other, Mode::Allocated), row(&root, Mode::Shared)]);
+        assert_eq!(taken_elsewhere(&whole, &places, &bounded), taken(&["sub_1", to, other.as_str()]));
+        // What an allocated ceiling of its own bounds never went above, and does not now.
+        assert_eq!(taken_elsewhere(&taken(&["sub_1", from]), &places, &open), taken(&["sub_1", to]));
+    }
+}

@@ -1,0 +1,210 @@
+//! Giving all that belongs to an account and to those below it another place in the tree.
+
+use super::{Conn, Result, Tx};
+use crate::model::ids::AccountId;
+use crate::model::services::holds::Hold;
+use crate::model::{Json, Path, Time};
+use crate::sql;
+
+/// From where to where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    pub from: Path,
+    pub to: Path,
+}
+
+impl Places {
+    /// The first path behind those that begin so: `0` follows `/` in byte order.
+    fn end(&self) -> String {
+        let from = self.from.as_str();
+        format!("{}0", &from[..from.len() - 1])
+    }
+}
+
+/// Keeps everybody else from writing until the transaction ends: what is written meanwhile would be written at places
+/// that are no more. Whoever writes takes the other half of this lock as he begins; see [`super::Db::write`].
+pub async fn stop_writing(tx: &mut Tx) -> Result<()> {
+    tx.query(sql!(
+        pg("LOCK TABLE accounts IN EXCLUSIVE MODE")
+        sqlite("UPDATE accounts SET path = path WHERE id = ''")
+    ))
+    .execute()
+    .await?;
+    Ok(())
+}
+
+/// How many accounts the longest line from the account at the place down to one below it has, both counted.
+pub async fn depth_below(conn: &mut Conn, place: &Path) -> Result<usize> {
+    let places = Places { from: place.clone(), to: place.clone() };
+    let (longest,): (i64,) = conn
+        .query("SELECT CAST(COALESCE(MAX(length(path)), 0) AS BIGINT) FROM accounts WHERE path >= $1 AND path < $2")
+        .bind(place)
+        .bind(places.end())
+        .one()
+        .await?;
+    let depth = usize::try_from(longest).unwrap_or_default() / crate::model::path::STEP;
+    Ok(depth.saturating_sub(place.depth()) + 1)
+}
+
+/// The accounts that stand at these places.
+pub async fn at(conn: &mut Conn, places: &[Path]) -> Result<Vec<AccountId>> {
+    let rows: Vec<(AccountId,)> = conn
+        .query(sql!(
+            "SELECT id FROM accounts WHERE path "
+            sqlite("IN (SELECT value FROM json_each($1))")
+            pg("= ANY (ARRAY(SELECT value FROM jsonb_array_elements_text($1)))")
+        ))
+        .bind(Json(places))
+        .all()
+        .await?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}
+
+macro_rules! moved {
+    ($column:literal) => {
+        concat!(
+            "CASE WHEN ",
+            $column,
+            " >= $1 AND ",
+            $column,
+            " < $3 THEN $2 || substr(",
+            $column,
+            ", CAST($4 AS INTEGER)) ELSE ",
+            $column,
+            " END"
+        )
+    };
+}
+
+/// The rows of a table by its index of places, or, where it has none, by that of what they belong to.
+macro_rules! rows {
+    ($table:literal) => {
+        rows!($table, "", "")
+    };
+    ($table:literal, $found:expr) => {
+        rows!($table, "", concat!(" AND ", $found))
+    };
+    ($table:literal, $more:expr, $found:expr) => {
+        (
+            $table,
+            concat!(
+                "UPDATE ",
+                $table,
+                " SET path = $2 || substr(path, CAST($4 AS INTEGER))",
+                $more,
+                " WHERE path >= $1 AND path < $3",
+                $found
+            ),
+        )
+    };
+}
+
+macro_rules! of {
+    ($column:literal, $table:literal) => {
+        concat!($column, " IN (SELECT id FROM ", $table, " WHERE path >= $1 AND path < $3)")
+    };
+}
+
+/// What has a place, and how it is given another one; what others are found by comes after them. A line of the audit
+/// says where its account stood at the time: it stays as it is, and who may read it goes by where the account stands now.
+pub const MOVED: &[(&str, &str)] = &[
+    rows!("account_counters", of!("account_id", "accounts")),
+    rows!("events", of!("account_id", "accounts")),
+    rows!("requests", of!("account_id", "accounts")),
+    // Whoever asked for it stands there too, or above.
+    rows!(
+        "replies",
+        concat!(
+            "principal_id IN (SELECT id FROM accounts WHERE path >= $1 AND path < $3
+         UNION ALL SELECT id FROM accounts WHERE path IN (",
+            upwards!("CAST($1 AS TEXT)"),
+            "))"
+        )
+    ),
+    rows!("deliveries", of!("endpoint_id", "webhook_endpoints")),
+    rows!("webhook_old_secrets", of!("endpoint_id", "webhook_endpoints")),
+    rows!("webhook_endpoints"),
+    rows!("plan_versions", of!("plan_id", "plans")),
+    rows!("plans"),
+    rows!("api_keys"),
+    rows!("storefront_keys"),
+    rows!("servers"),
+    rows!("virtual_servers"),
+    rows!("quotas", concat!(", holder = ", moved!("holder")), ""),
+    rows!("orders"),
+    rows!("subscriptions"),
+    rows!("services"),
+    rows!("resources"),
+    rows!(
+        "holds",
+        concat!(", target = ", moved!("target"), ", placed_by_path = ", moved!("placed_by_path")),
+        ""
+    ),
+    rows!("operations"),
+    rows!("accounts"),
+];
+
+/// Moves all rows, and what in them says where something stands.
+pub async fn rewrite(tx: &mut Tx, places: &Places) -> Result<()> {
+    let rest = places.from.as_str().len() as i64 + 1;
+    for (_, statement) in MOVED {
+        tx.query(*statement)
+            .bind(&places.from)
+            .bind(&places.to)
+            .bind(places.end())
+            .bind(rest)
+            .execute()
+            .await?;
+    }
+    Ok(())
+}
+
+/// Puts the account below another one; its place is [`rewrite`]'s to change.
+pub async fn set_parent(tx: &mut Tx, id: AccountId, parent: AccountId, now: Time) -> Result<()> {
+    tx.query("UPDATE accounts SET parent_id = $2, version = version + 1, updated_at = $3 WHERE id = $1")
+        .bind(id)
+        .bind(parent)
+        .bind(now)
+        .execute()
+        .await?;
+    Ok(())
+}
+
+/// Takes away the names that some accounts gave to what stands at and below the place: they are theirs, and free for
+/// something else.
+pub async fn forget_names(tx: &mut Tx, place: &Path, by: &[AccountId]) -> Result<()> {
+    macro_rules! forgetting {
+        ($table:literal) => {
+            sql!(
+                "UPDATE " $table " SET external_id = NULL, external_id_by = NULL
+                 WHERE path >= $1 AND path < $2 AND external_id_by "
+                sqlite("IN (SELECT value FROM json_each($3))")
+                pg("= ANY (ARRAY(SELECT value FROM jsonb_array_elements_text($3)))")
+            )
+        };
+    }
+    let end = Places { from: place.clone(), to: place.clone() }.end();
+    for statement in [forgetting!("accounts"), forgetting!("orders"), forgetting!("resources")] {
+        tx.query(statement).bind(place).bind(&end).bind(Json(by)).execute().await?;
+    }
+    Ok(())
+}
+
+/// The holds at and below the place, in force or to come, that were placed by an account at one of some places, the
+/// oldest first.
+pub async fn holds_placed_from(conn: &mut Conn, place: &Path, from: &[Path]) -> Result<Vec<Hold>> {
+    let end = Places { from: place.clone(), to: place.clone() }.end();
+    conn.query(sql!(
+        "SELECT h.id, h.account_id, h.path, h.target_type, h.target_id, h.target, h.status, h.effect, h.reason_class,
+             h.reason_code, h.reason, h.placed_by, h.placed_by_path, h.placed_by_type, h.starts_at, h.expires_at,
+             h.ended_at, h.ended_by, h.version, h.created_at, h.updated_at
+         FROM holds h WHERE h.path >= $1 AND h.path < $2 AND h.status IN ('active', 'scheduled') AND h.placed_by_path "
+        sqlite("IN (SELECT value FROM json_each($3))")
+        pg("= ANY (ARRAY(SELECT value FROM jsonb_array_elements_text($3)))") " ORDER BY h.id"
+    ))
+    .bind(place)
+    .bind(end)
+    .bind(Json(from))
+    .all()
+    .await
+}
