@@ -1,5 +1,6 @@
 //! Giving all that belongs to an account and to those below it another place in the tree.
 
+use super::engine::Sql;
 use super::{Conn, Result, Tx};
 use crate::model::ids::AccountId;
 use crate::model::services::holds::Hold;
@@ -76,70 +77,72 @@ macro_rules! moved {
     };
 }
 
-/// The rows of a table by its index of places, or, where it has none, by that of what they belong to.
+/// The rows of a table by its index of places; or, where it has none, by that of what they belong to, which is looked up
+/// first. Row-level security keeps PostgreSQL from joining the two by an index.
 macro_rules! rows {
     ($table:literal) => {
-        rows!($table, "", "")
+        rows!($table, "")
     };
-    ($table:literal, $found:expr) => {
-        rows!($table, "", concat!(" AND ", $found))
-    };
-    ($table:literal, $more:expr, $found:expr) => {
+    ($table:literal, $more:expr) => {
         (
             $table,
-            concat!(
-                "UPDATE ",
-                $table,
-                " SET path = $2 || substr(path, CAST($4 AS INTEGER))",
-                $more,
-                " WHERE path >= $1 AND path < $3",
-                $found
+            sql!(
+                "UPDATE " $table " SET path = $2 || substr(path, CAST($4 AS INTEGER))" text!($more)
+                " WHERE path >= $1 AND path < $3"
+            ),
+        )
+    };
+    ($table:literal, $column:literal of $parent:literal) => {
+        (
+            $table,
+            sql!(
+                "UPDATE " $table " SET path = $2 || substr(path, CAST($4 AS INTEGER))
+                 WHERE path >= $1 AND path < $3 AND " $column " " pg("= ANY (ARRAY(") sqlite("IN (")
+                "SELECT id FROM " $parent " WHERE path >= $1 AND path < $3" pg("))") sqlite(")")
             ),
         )
     };
 }
 
-macro_rules! of {
-    ($column:literal, $table:literal) => {
-        concat!($column, " IN (SELECT id FROM ", $table, " WHERE path >= $1 AND path < $3)")
+macro_rules! text {
+    ($text:expr) => {
+        $text
     };
 }
 
 /// What has a place, and how it is given another one; what others are found by comes after them. A line of the audit
 /// says where its account stood at the time: it stays as it is, and who may read it goes by where the account stands now.
-pub const MOVED: &[(&str, &str)] = &[
-    rows!("account_counters", of!("account_id", "accounts")),
-    rows!("events", of!("account_id", "accounts")),
-    rows!("requests", of!("account_id", "accounts")),
-    // Whoever asked for it stands there too, or above.
-    rows!(
+pub const MOVED: &[(&str, Sql)] = &[
+    rows!("account_counters", "account_id" of "accounts"),
+    rows!("events", "account_id" of "accounts"),
+    rows!("requests", "account_id" of "accounts"),
+    // Whoever asked for it stands there too, or above; those above have asked for much else.
+    rows!("replies", "principal_id" of "accounts"),
+    (
         "replies",
-        concat!(
-            "principal_id IN (SELECT id FROM accounts WHERE path >= $1 AND path < $3
-         UNION ALL SELECT id FROM accounts WHERE path IN (",
-            upwards!("CAST($1 AS TEXT)"),
-            "))"
-        )
+        sql!(
+            "UPDATE replies SET path = $2 || substr(path, CAST($4 AS INTEGER))
+             WHERE path >= $1 AND path < $3 AND principal_id " pg("= ANY (ARRAY(") sqlite("IN (")
+            "SELECT id FROM accounts WHERE path IN (" upwards!("CAST($1 AS TEXT)") ")" pg("))") sqlite(")")
+            " AND subject_id " pg("= ANY (ARRAY(") sqlite("IN (")
+            "SELECT id FROM accounts WHERE path >= $1 AND path < $3" pg("))") sqlite(")")
+        ),
     ),
-    rows!("deliveries", of!("endpoint_id", "webhook_endpoints")),
-    rows!("webhook_old_secrets", of!("endpoint_id", "webhook_endpoints")),
+    rows!("deliveries", "endpoint_id" of "webhook_endpoints"),
+    rows!("webhook_old_secrets", "endpoint_id" of "webhook_endpoints"),
     rows!("webhook_endpoints"),
-    rows!("plan_versions", of!("plan_id", "plans")),
+    rows!("plan_versions", "plan_id" of "plans"),
     rows!("plans"),
     rows!("api_keys"),
     rows!("storefront_keys"),
     rows!("servers"),
     rows!("virtual_servers"),
-    rows!("quotas", concat!(", holder = ", moved!("holder")), ""),
+    rows!("quotas", concat!(", holder = ", moved!("holder"))),
     rows!("orders"),
     rows!("subscriptions"),
     rows!("services"),
     rows!("resources"),
-    rows!(
-        "holds",
-        concat!(", target = ", moved!("target"), ", placed_by_path = ", moved!("placed_by_path")),
-        ""
-    ),
+    rows!("holds", concat!(", target = ", moved!("target"), ", placed_by_path = ", moved!("placed_by_path"))),
     rows!("operations"),
     rows!("accounts"),
 ];

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use tenantry::domain::services::holds::On;
 use tenantry::model::ids::{AccountId, KeyId};
 use tenantry::store::replies::Slot;
-use tenantry::store::{accounts, audit, catalog, commerce, events, replies, services};
+use tenantry::store::{accounts, audit, catalog, commerce, events, moves, replies, services};
 
 use super::common::world::domain;
 use super::common::{Recording, World};
@@ -27,6 +27,8 @@ async fn everyday(world: &World, name: &str, sequence: i64) {
     replies::finish(&mut tx, &slot, &reply).await.unwrap();
     audit::append(&mut tx, &audit::Line { sequence, ..line(operator) }).await.unwrap();
     catalog::plans::offered(&mut tx, &tenant.path, "mail").await.unwrap().unwrap();
+    let [from, to] = [(); 2].map(|()| operator.path.child(AccountId::new()));
+    moves::rewrite(&mut tx, &moves::Places { from, to }).await.unwrap();
     tx.commit().await.unwrap();
 
     let mut conn = world.db.read(Subtree::of(&operator.path)).await.unwrap();
