@@ -53,7 +53,7 @@ on_both_engines! {
         let stays = World::open(&db, &world.actor(&world.reseller), AccountType::Tenant, "Stays").await;
         // Of both orders something is reserved until both have been told to go on.
         for nth in [1, 2] {
-            recording.play(Method::EnsureService, nth, Trick::Pause(Duration::from_millis(800)));
+            recording.play(Method::EnsureService, nth, Trick::Pause(Duration::from_millis(1500)));
         }
         let orders = [world.order(&world.tenant, first_content()).await, world.order(&stays, vec![domain("stays.example")]).await];
         let engine = Running::start(&world, &recording);
