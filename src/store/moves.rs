@@ -3,8 +3,7 @@
 use super::engine::Sql;
 use super::{Conn, Result, Tx};
 use crate::model::ids::AccountId;
-use crate::model::services::holds::Hold;
-use crate::model::{Json, Path, Time};
+use crate::model::{Json, Path, Subtree, Time};
 use crate::sql;
 
 /// From where to where.
@@ -12,14 +11,6 @@ use crate::sql;
 pub struct Places {
     pub from: Path,
     pub to: Path,
-}
-
-impl Places {
-    /// The first path behind those that begin so: `0` follows `/` in byte order.
-    fn end(&self) -> String {
-        let from = self.from.as_str();
-        format!("{}0", &from[..from.len() - 1])
-    }
 }
 
 /// Keeps everybody else from writing until the transaction ends: what is written meanwhile would be written at places
@@ -36,11 +27,11 @@ pub async fn stop_writing(tx: &mut Tx) -> Result<()> {
 
 /// How many accounts the longest line from the account at the place down to one below it has, both counted.
 pub async fn depth_below(conn: &mut Conn, place: &Path) -> Result<usize> {
-    let places = Places { from: place.clone(), to: place.clone() };
+    let inside = Subtree::of(place);
     let (longest,): (i64,) = conn
         .query("SELECT CAST(COALESCE(MAX(length(path)), 0) AS BIGINT) FROM accounts WHERE path >= $1 AND path < $2")
-        .bind(place)
-        .bind(places.end())
+        .bind(inside.from())
+        .bind(inside.to())
         .one()
         .await?;
     let depth = usize::try_from(longest).unwrap_or_default() / crate::model::path::STEP;
@@ -149,12 +140,13 @@ pub const MOVED: &[(&str, Sql)] = &[
 
 /// Moves all rows, and what in them says where something stands.
 pub async fn rewrite(tx: &mut Tx, places: &Places) -> Result<()> {
-    let rest = places.from.as_str().len() as i64 + 1;
+    let inside = Subtree::of(&places.from);
+    let rest = inside.from().len() as i64 + 1;
     for (_, statement) in MOVED {
         tx.query(*statement)
-            .bind(&places.from)
+            .bind(inside.from())
             .bind(&places.to)
-            .bind(places.end())
+            .bind(inside.to())
             .bind(rest)
             .execute()
             .await?;
@@ -186,28 +178,9 @@ pub async fn forget_names(tx: &mut Tx, place: &Path, by: &[AccountId]) -> Result
             )
         };
     }
-    let end = Places { from: place.clone(), to: place.clone() }.end();
+    let inside = Subtree::of(place);
     for statement in [forgetting!("accounts"), forgetting!("orders"), forgetting!("resources")] {
-        tx.query(statement).bind(place).bind(&end).bind(Json(by)).execute().await?;
+        tx.query(statement).bind(inside.from()).bind(inside.to()).bind(Json(by)).execute().await?;
     }
     Ok(())
-}
-
-/// The holds at and below the place, in force or to come, that were placed by an account at one of some places, the
-/// oldest first.
-pub async fn holds_placed_from(conn: &mut Conn, place: &Path, from: &[Path]) -> Result<Vec<Hold>> {
-    let end = Places { from: place.clone(), to: place.clone() }.end();
-    conn.query(sql!(
-        "SELECT h.id, h.account_id, h.path, h.target_type, h.target_id, h.target, h.status, h.effect, h.reason_class,
-             h.reason_code, h.reason, h.placed_by, h.placed_by_path, h.placed_by_type, h.starts_at, h.expires_at,
-             h.ended_at, h.ended_by, h.version, h.created_at, h.updated_at
-         FROM holds h WHERE h.path >= $1 AND h.path < $2 AND h.status IN ('active', 'scheduled') AND h.placed_by_path "
-        sqlite("IN (SELECT value FROM json_each($3))")
-        pg("= ANY (ARRAY(SELECT value FROM jsonb_array_elements_text($3)))") " ORDER BY h.id"
-    ))
-    .bind(place)
-    .bind(end)
-    .bind(Json(from))
-    .all()
-    .await
 }

@@ -1,5 +1,6 @@
 //! Moving an account: what goes with it, and what those whom it leaves keep.
 
+use tenantry::model::{Path, Subtree};
 use tenantry::program::Roles;
 use tenantry::telemetry;
 
@@ -142,8 +143,42 @@ on_both_servers! {
         let exported = site.get("/v1/audit/export").key(&new.key).acting_for(&tenant.id).send().await.is(200);
         assert!(exported.text.lines().count() >= 3 && !exported.text.contains(&old.id));
         site.get("/v1/audit").key(&old.key).acting_for(&tenant.id).send().await.refused(404, "account_not_found");
+        // The second wall as well, which only PostgreSQL has.
+        if site.fresh.url.starts_with("postgres") {
+            let path = "SELECT path FROM accounts WHERE id = $1";
+            let everything = &mut site.db.read(Subtree::everything()).await.unwrap();
+            let (above,): (Path,) = everything.query(path).bind(&old.id).one().await.unwrap();
+            let (now,): (Path,) = everything.query(path).bind(&tenant.id).one().await.unwrap();
+            for (subtree, seen) in [(Subtree::of(&above), false), (Subtree::of(&now), true)] {
+                let mut conn = site.db.read(subtree).await.unwrap();
+                let lines = conn.query("SELECT COUNT(*) FROM audit l WHERE l.account_id = $1").bind(&tenant.id);
+                let (count,): (i64,) = lines.one().await.unwrap();
+                assert_eq!(count > 0, seen);
+            }
+        }
         let verdict = tenantry::domain::accounts::audit::verify(&site.db).await.unwrap();
         assert!(verdict.broken.is_empty() && verdict.lines > 5, "{verdict:?}");
+    }
+
+    /// AUD-1: what was noted where the account stood is told where it stands
+    async fn reads_from_before_the_move_are_in_the_audit_after_it(site: With::clock()) {
+        let world = site.world().await;
+        let (tenant, old) = (&world.tenant, &world.reseller);
+        let new = site.account(&site.operator_key, "reseller", "New").await;
+        let read = async || site.get(&format!("/v1/accounts/{}", tenant.id)).key(&old.key).send().await.is(200);
+        let counts = async || -> Vec<Value> {
+            let audit = site.get("/v1/audit?limit=200").key(&tenant.key).send().await.is(200);
+            let lines = audit.body["data"].as_array().unwrap().iter();
+            lines.filter(|line| line["outcome"] == "read" && line["action"] == "accounts_get").map(|line| line["detail"]["count"].clone()).collect()
+        };
+        read().await;
+        until("the first is a line", async || counts().await == [Value::Null]).await;
+        for _ in 0..2 {
+            read().await;
+        }
+        moved(site, &site.operator_key, &tenant.id, &new.id).await.is(200);
+        site.clock.advance(Duration::from_secs(61));
+        until("those that followed are one", async || counts().await == [Value::Null, json!(2)]).await;
     }
 
     /// AUTHZ-8
@@ -250,6 +285,25 @@ on_both_servers! {
         let lifted = site.post(&path).key(&third.key).wait(20).send().await.is(200);
         assert_eq!((&lifted.body["changed"], &lifted.body["access"]), (&json!(true), &json!("full")), "{}", lifted.text);
         assert_eq!(access(site, &made.mail).await, ["full", "full"]);
+    }
+
+    async fn of_equal_holds_of_those_it_leaves_one_stays_and_the_others_are_told_to_be_released(site: With::no_workers()) {
+        let world = site.world().await;
+        let by = &site.operator_key;
+        let distributor = site.account(by, "distributor", "Distributor").await;
+        let reseller = site.account(&distributor.key, "reseller", "Below").await;
+        let tenant = site.account(&reseller.key, "tenant", "Tenant").await;
+        let path = |verb: &str| format!("/v1/accounts/{}/{verb}", tenant.id);
+        for key in [&reseller.key, &distributor.key] {
+            site.post(&path("suspend")).key(key).json(json!({"reason_code": "payment"})).send().await;
+        }
+        moved(site, by, &tenant.id, &world.reseller.id).await.is(200);
+        let holds = site.get(&path("holds")).key(&world.reseller.key).send().await.is(200);
+        let told: Vec<_> = holds.body["data"].as_array().unwrap().iter().map(|hold| (&hold["status"], &hold["placed_by"])).collect();
+        assert_eq!(told, [(&json!("active"), &json!(world.reseller.id)), (&json!("released"), &Value::Null)]);
+        assert_eq!(self::told(site, by, "hold.released").await.len(), 1);
+        let lifted = site.post(&path("resume")).key(&world.reseller.key).send().await;
+        assert_eq!((lifted.status, &lifted.body["access"]), (202, &json!("full")), "{}", lifted.text);
     }
 
     async fn an_account_moves_within_the_callers_reach_to_where_it_may_stand(site: With::no_workers()) {

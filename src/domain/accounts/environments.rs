@@ -61,6 +61,8 @@ pub(super) async fn across<T>(
     if work.tx.subtree().covers(place) {
         return act(work).await;
     }
+    // What came of the work so far is recorded on this side, and what comes of this on the other.
+    work.record(None).await?;
     let own = work.tx.turn(Subtree::of(place)).await?;
     let done = act(work).await?;
     work.record(None).await?;

@@ -115,13 +115,13 @@ async fn relocate(work: &mut Work, actor: &Actor, places: &Places, parent: &Acco
 /// Makes holds of those who are left behind the new seller's, so that somebody can lift them; of several equal ones the
 /// oldest. Why they were placed was told to nobody else.
 async fn hand_over(work: &mut Work, places: &Places, left: &[Path], parent: &Account) -> Result<()> {
-    let placed = moves::holds_placed_from(&mut work.tx, &places.from, left).await?;
+    let placed = store::services::holds::placed_from(&mut work.tx, &places.from, left).await?;
     let above = places.to.upwards().nth(1).unwrap_or_else(|| parent.path.clone());
     let mut seen = Vec::new();
     for hold in placed {
         let same = (hold.target.clone(), hold.reason_class, hold.effect);
         if hold.status == HoldStatus::Active && seen.contains(&same) {
-            store::services::holds::end(&mut work.tx, hold.id, HoldStatus::Released, None, work.now).await?;
+            holds::end(work, &hold, HoldStatus::Released, None).await?;
             continue;
         }
         let by = (parent.id, &above, parent.account_type);

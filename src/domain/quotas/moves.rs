@@ -55,7 +55,7 @@ pub async fn moved(work: &mut Work, actor: &Actor, places: &Places) -> Result<()
 
     let in_flight: Vec<_> = operations
         .iter()
-        .filter(|operation| !matches!(operation.status, OperationStatus::Failed))
+        .filter(|operation| operation.status != OperationStatus::Failed)
         .flat_map(|operation| operation.reserved.0.clone())
         .collect();
     let mut moved: BTreeMap<(String, QuotaKey), (i64, i64)> = BTreeMap::new();

@@ -257,7 +257,12 @@ pub async fn lift(work: &mut Work, actor: &Actor, on: On, reason_code: Option<&s
 }
 
 /// Ends a hold and has it recorded; tells it as it is then, or nothing if it had ended before.
-async fn end(work: &mut Work, hold: &Hold, status: HoldStatus, by: Option<&str>) -> Result<Option<Hold>> {
+pub(in crate::domain) async fn end(
+    work: &mut Work,
+    hold: &Hold,
+    status: HoldStatus,
+    by: Option<&str>,
+) -> Result<Option<Hold>> {
     if !store::services::holds::end(&mut work.tx, hold.id, status, by, work.now).await? {
         return Ok(None);
     }

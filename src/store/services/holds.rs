@@ -1,7 +1,7 @@
 use crate::model::accounts::accounts::AccountType;
 use crate::model::ids::{AccountId, HoldId};
 use crate::model::services::holds::{Effect, Hold, HoldStatus, ReasonClass};
-use crate::model::{Json, Path, Time};
+use crate::model::{Json, Path, Subtree, Time};
 use crate::sql;
 use crate::store::{Conn, Result, Tx};
 
@@ -118,6 +118,23 @@ pub async fn end(tx: &mut Tx, id: HoldId, status: HoldStatus, by: Option<&str>, 
         .execute()
         .await?;
     Ok(changed == 1)
+}
+
+/// The holds at and below the place, in force or to come, that were placed by an account at one of some places, the
+/// oldest first.
+pub async fn placed_from(conn: &mut Conn, place: &Path, from: &[Path]) -> Result<Vec<Hold>> {
+    let inside = Subtree::of(place);
+    conn.query(sql!(
+        "SELECT " columns!() " FROM holds h
+         WHERE h.path >= $1 AND h.path < $2 AND h.status IN ('active', 'scheduled') AND h.placed_by_path "
+        sqlite("IN (SELECT value FROM json_each($3))")
+        pg("= ANY (ARRAY(SELECT value FROM jsonb_array_elements_text($3)))") " ORDER BY h.id"
+    ))
+    .bind(inside.from())
+    .bind(inside.to())
+    .bind(Json(from))
+    .all()
+    .await
 }
 
 /// Has the hold stand in the name of another account, which stands at the path and is of the type; why it was placed is

@@ -253,7 +253,7 @@ pub async fn move_by_hand(
     Ok(changed == 1)
 }
 
-/// An operation that has not succeeded, and what it took or would take again.
+/// An operation that is in flight or has failed, and what it took or would take again.
 #[derive(Debug, Clone, PartialEq, Eq, crate::model::rows::Record)]
 pub struct Reserving {
     pub id: OperationId,
