@@ -28,6 +28,7 @@ use crate::model::scopes::Scope;
         (name = "keys", description = "Credentials, which are OAuth clients as well"),
         (name = "infrastructure", description = "Servers, connectors and virtual servers"),
         (name = "plans", description = "What is sold"),
+        (name = "prices", description = "For how much it is sold, by whom and to whom"),
         (name = "orders", description = "Asking for subscriptions and changing them"),
         (name = "subscriptions", description = "A plan in use"),
         (name = "services", description = "The technical parts of a subscription"),
@@ -113,6 +114,8 @@ const CONDITIONAL: &[&str] = &[
     "plans_activate",
     "plans_pause",
     "plans_archive",
+    "price_lists_update",
+    "price_lists_delete",
     "resources_update",
     "resources_delete",
     "resources_set_password",
@@ -122,7 +125,7 @@ const CONDITIONAL: &[&str] = &[
 ];
 
 /// The operations that ask for `If-Match`: what they change is agreed on, and nobody undoes what he has not seen.
-const CONDITION_REQUIRED: &[&str] = &["plans_add_version", "quotas_put"];
+const CONDITION_REQUIRED: &[&str] = &["plans_add_version", "prices_set", "prices_withdraw", "quotas_put"];
 
 /// The operations that show one object with its entity tag, and go by `If-None-Match`.
 const TAGGED: &[&str] = &[
@@ -130,6 +133,7 @@ const TAGGED: &[&str] = &[
     "keys_get",
     "orders_get",
     "plans_get",
+    "price_lists_get",
     "quotas_get",
     "resources_get",
     "servers_get",

@@ -25,8 +25,11 @@ use crate::store::accounts::keys::Credential;
 
 /// The operations that a storefront's key opens, each with its method and path. All of them only read, and show what
 /// is on sale in the account's name and nothing else of it.
-pub const OPERATIONS: [(&str, &str, &str); 2] =
-    [("plans_list", "GET", "/v1/plans"), ("plans_get", "GET", "/v1/plans/{id}")];
+pub const OPERATIONS: [(&str, &str, &str); 3] = [
+    ("plans_list", "GET", "/v1/plans"),
+    ("plans_get", "GET", "/v1/plans/{id}"),
+    ("catalog_list", "GET", "/v1/catalog"),
+];
 
 /// What a storefront's key may do, so that it is a credential like others.
 const SCOPES: [Scope; 1] = [Scope::CatalogRead];

@@ -10,6 +10,7 @@ pub fn shape(document: &mut Value) {
     let Some(schemas) = document["components"]["schemas"].as_object_mut() else { return };
     resources(schemas);
     order_items(schemas);
+    price_rules(schemas);
     client_settings(schemas);
     schemas.remove("ResourceSpec");
     for schema in schemas.values_mut() {
@@ -75,18 +76,60 @@ fn resources(schemas: &mut Map<String, Value>) {
 
 /// What an item of an order can be.
 fn order_items(schemas: &mut Map<String, Value>) {
-    let variants = [("add", "AddItem"), ("change", "ChangeItem")];
-    for (action, name) in variants {
-        let schema = &mut schemas[name];
-        schema["properties"]["action"] = json!({"type": "string", "enum": [action]});
-        schema["additionalProperties"] = json!(false);
-        match schema["required"].as_array_mut() {
-            Some(required) => required.push(json!("action")),
-            None => schema["required"] = json!(["action"]),
-        }
+    tagged(
+        schemas,
+        "NewOrderItem",
+        "action",
+        &[("add", "AddItem", "AddItem"), ("change", "ChangeItem", "ChangeItem")],
+    );
+}
+
+/// What a price list makes of prices.
+fn price_rules(schemas: &mut Map<String, Value>) {
+    let adjustments = [
+        ("taken_over", "TakenOver", "Plain"),
+        ("marked_up", "MarkedUp", "MarkUp"),
+        ("discounted", "Discounted", "Discount"),
+    ];
+    let others = [
+        ("fixed", "FixedPrices", "Fixed"),
+        ("unlisted", "Unlisted", "Plain"),
+        ("withheld", "Withheld", "Plain"),
+    ];
+    tagged(schemas, "Rule", "kind", &[&adjustments[..], &others[..]].concat());
+    tagged(schemas, "Adjustment", "kind", &adjustments);
+    for part in ["Plain", "MarkUp", "Discount", "Fixed"] {
+        schemas.remove(part);
     }
-    let named: Vec<_> = variants.iter().map(|(action, name)| (*action, (*name).to_owned())).collect();
-    union(schemas, "NewOrderItem", "action", &named);
+    for (title, meaning) in [
+        ("TakenOver", "What the account pays itself, in the list's currency."),
+        ("MarkedUp", "What the account pays itself and a share on top."),
+        ("Discounted", "What the account pays itself less a share."),
+        ("FixedPrices", "Prices of the account's own, whatever it pays itself."),
+        ("Unlisted", "As plans of which the list says nothing."),
+        ("Withheld", "The plan is not sold."),
+    ] {
+        schemas[title]["description"] = json!(meaning);
+    }
+}
+
+/// A union whose variants are told apart by a member with a value each: the value, the variant's name in the document,
+/// and the schema that has its other members.
+fn tagged(schemas: &mut Map<String, Value>, name: &str, member: &str, variants: &[(&str, &str, &str)]) {
+    for (value, title, of) in variants {
+        let mut schema = schemas[*of].clone();
+        let mut properties =
+            Map::from_iter([(member.to_owned(), json!({"type": "string", "enum": [value]}))]);
+        properties.extend(members(&schema).properties);
+        let mut required = vec![json!(member)];
+        required.extend(members(&schema).required);
+        schema["properties"] = Value::Object(properties);
+        schema["required"] = Value::Array(required);
+        schema["additionalProperties"] = json!(false);
+        schemas.insert((*title).to_owned(), schema);
+    }
+    let named: Vec<_> = variants.iter().map(|(value, title, _)| (*value, (*title).to_owned())).collect();
+    union(schemas, name, member, &named);
 }
 
 /// How a client can authenticate.

@@ -131,6 +131,7 @@ ids! {
     ServerId = "srv";
     VirtualServerId = "vsr";
     PlanId = "pln";
+    PriceListId = "prl";
     OrderId = "ord";
     SubscriptionId = "sub";
     ServiceId = "svc";

@@ -9,6 +9,7 @@ pub mod connector;
 pub mod events;
 pub mod ids;
 mod json;
+pub mod money;
 pub mod path;
 mod precondition;
 pub mod quotas;

@@ -38,6 +38,8 @@ scopes! {
     ServersWrite = "servers:write",
     CatalogRead = "catalog:read",
     CatalogWrite = "catalog:write",
+    PricesRead = "prices:read",
+    PricesWrite = "prices:write",
     OrdersRead = "orders:read",
     OrdersPlace = "orders:place",
     OrdersCancel = "orders:cancel",

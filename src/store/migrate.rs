@@ -52,6 +52,7 @@ const MIGRATIONS: &[(i64, &str, Sql)] = &[
     (18, "roots", postgres(include_str!("../../migrations/0018_roots.postgres.sql"))),
     (19, "secret headers", both(include_str!("../../migrations/0019_secret_headers.sql"))),
     (20, "moves", postgres(include_str!("../../migrations/0020_moves.postgres.sql"))),
+    (21, "price lists", apart!("0021_price_lists")),
 ];
 
 const fn both(text: &'static str) -> Sql {

@@ -122,6 +122,8 @@ pub const MOVED: &[(&str, Sql)] = &[
     rows!("deliveries", "endpoint_id" of "webhook_endpoints"),
     rows!("webhook_old_secrets", "endpoint_id" of "webhook_endpoints"),
     rows!("webhook_endpoints"),
+    rows!("prices", "price_list_id" of "price_lists"),
+    rows!("price_lists"),
     rows!("plan_versions", "plan_id" of "plans"),
     rows!("plans"),
     rows!("api_keys"),

@@ -21,6 +21,7 @@ pub async fn place(conn: &mut Conn, id: &str) -> Result<Option<Path>> {
         "srv" => path!("servers"),
         "vsr" => path!("virtual_servers"),
         "pln" => path!("plans"),
+        "prl" => path!("price_lists"),
         "ord" => path!("orders"),
         "sub" => path!("subscriptions"),
         "svc" => path!("services"),

@@ -33,6 +33,8 @@ mod oauth_rules;
 mod oauth_tokens;
 mod orders;
 mod overload;
+mod prices;
+mod prices_rules;
 mod quotas;
 mod rate_classes;
 mod raw;

@@ -15,6 +15,7 @@ use tenantry::domain::services::holds;
 use tenantry::domain::services::resources::{self, NewResource};
 use tenantry::domain::{Result, Work};
 use tenantry::model::accounts::accounts::{Account, AccountType, Environment};
+use tenantry::model::catalog::components::BillingPeriod;
 use tenantry::model::catalog::plans::{Plan, PlanQuota, PlanService, PlanStatus, PlanTerms};
 use tenantry::model::catalog::servers::{Placement, SealedSecret, Server, VirtualServer};
 use tenantry::model::catalog::service_types::ServiceType;
@@ -288,6 +289,8 @@ pub fn mail_plan(virtual_server: &VirtualServer, code: &str) -> plans::Draft {
                 quota(QuotaKey::MailMailboxes, 200),
                 quota(QuotaKey::MailStorageMb, 1_000_000),
             ],
+            components: Vec::new(),
+            billing_period: BillingPeriod::MONTHLY,
             max_quantity: None,
         },
         metadata: BTreeMap::new(),

@@ -40,7 +40,7 @@ on_both_servers! {
                 let mut body = (step.row.body)(&ground);
                 body[&name] = object.get(&name).cloned().unwrap_or(Value::Null);
                 let object = step.row.on.map(|object| ground.id(object));
-                let refused = step.bare(site, &As::key(by), object).json(body).send().await;
+                let refused = step.bare(site, &ground, &As::key(by), object).json(body).send().await;
                 let refused = refused.refused(422, "field_not_writable");
                 assert_eq!(refused.faults(), [(format!("/{name}"), "field_not_writable".to_owned())], "{}", operation.name);
                 tried.insert((operation.name.clone(), name));

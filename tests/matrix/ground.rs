@@ -16,9 +16,13 @@ use tenantry::model::{Subtree, Time};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::document::Operation;
 use super::*;
 use common::engines::settings;
 use common::{Method as Called, Recording};
+
+/// From when on a price is to be that nobody sees in force.
+const LATER: &str = "2199-01-01T00:00:00.000000Z";
 
 /// Who is who, and what is there.
 pub struct Ground {
@@ -47,6 +51,14 @@ pub fn nothing(id: &str) -> String {
 }
 
 impl Ground {
+    /// Where the operation is called on an object, with whatever else its path names.
+    pub fn place(&self, operation: &Operation, object: &str) -> String {
+        let path = operation.path.replace("{id}", object).replace("{key}", "mail.mailboxes");
+        let query =
+            if operation.name == "prices_withdraw" { format!("?valid_from={LATER}") } else { String::new() };
+        path.replace("{plan_id}", self.id("plans.own")) + &query
+    }
+
     pub fn id(&self, of: &str) -> &str {
         self.ids.get(of).unwrap_or_else(|| panic!("there is no {of} on the ground"))
     }
@@ -126,10 +138,21 @@ impl Ground {
             ["mail", "dns"].map(|kind| json!({"service_type": kind, "server_id": server})).into();
         let virtual_server = make("virtual_servers", json!({"name": "all", "placement": placement})).await;
         let plan = make("plans", plan(&virtual_server, "own-mail")).await;
+        let list =
+            make("price_lists", json!({"name": "own", "currency": "EUR", "buyer_id": self.below.id})).await;
+        let price = json!({"rule": {"kind": "taken_over"}, "valid_from": LATER});
+        site.put(&format!("/v1/price_lists/{list}/prices/{plan}"))
+            .anyway()
+            .key(by)
+            .json(price)
+            .send()
+            .await
+            .is(200);
         self.ids.extend([
             ("servers.own", server),
             ("virtual_servers.own", virtual_server),
             ("plans.own", plan),
+            ("price_lists.own", list),
         ]);
     }
 
@@ -216,6 +239,7 @@ pub fn terms(virtual_server: &str) -> Value {
         "virtual_server_id": virtual_server,
         "services": [{"type": "mail"}, {"type": "dns"}],
         "quotas": mail_quotas(2),
+        "components": [{"code": "seat", "name": "Seat", "billing": "per_seat"}],
     })
 }
 

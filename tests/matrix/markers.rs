@@ -55,6 +55,8 @@ struct Scene {
     mail: String,
 }
 
+/// A price that is no other number.
+const COST: i64 = 654_321_987;
 /// A ceiling that is no other number.
 const CEILING: i64 = 765_432_198;
 
@@ -106,7 +108,23 @@ async fn scene(site: &Site) -> Scene {
         ["mail", "dns"].map(|kind| json!({"service_type": kind, "server_id": files})).into();
     let shared = json!({"name": planted.word("a virtual server's name"), "placement": placement});
     let shared = make("virtual_servers", shared).await;
-    make("plans", ground::plan(&shared, "sold")).await;
+    let plan = make("plans", ground::plan(&shared, "sold")).await;
+    // What the seller pays is its own; what it charges is what its customers see.
+    planted.words.insert(COST.to_string(), "what a seller pays");
+    let name = planted.word("a price list's name");
+    for (by, amount) in [(root, COST), (&reseller.key, 99)] {
+        let list = json!({"name": name, "currency": "EUR"});
+        let list = site.post("/v1/price_lists").key(by).json(list).send().await.is(201).id();
+        let seat = json!({"seat": {"tiers": [{"from": 1, "amount": amount}]}});
+        let price = json!({"rule": {"kind": "fixed", "components": seat}});
+        site.put(&format!("/v1/price_lists/{list}/prices/{plan}"))
+            .anyway()
+            .key(by)
+            .json(price)
+            .send()
+            .await
+            .is(200);
+    }
     let item = json!({"action": "add", "plan": "sold", "quantity": 2, "resources": [
         {"type": "domain", "spec": {"name": "acme.example"}}, mailbox("a@acme.example"),
     ]});

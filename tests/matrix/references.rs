@@ -36,6 +36,13 @@ const REFERENCES: &[Reference] = &[
         sold: false,
     },
     Reference {
+        operation: "price_lists_create",
+        member: "/buyer_id",
+        of: "accounts.shelf",
+        body: |id| json!({"name": "Made", "currency": "EUR", "buyer_id": id}),
+        sold: false,
+    },
+    Reference {
         operation: "keys_create",
         member: "/account_id",
         of: "accounts.owner",

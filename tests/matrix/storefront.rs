@@ -7,7 +7,7 @@ use super::walk::{As, steps};
 use super::*;
 
 /// What everybody may do who reads a shop's pages.
-const OPEN: [&str; 2] = ["plans_list", "plans_get"];
+const OPEN: [&str; 3] = ["plans_list", "plans_get", "catalog_list"];
 const PAGE: &str = "https://own.example";
 
 on_both_servers! {

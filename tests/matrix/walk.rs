@@ -41,17 +41,13 @@ impl Step<'_> {
     /// The request as it is good, of whoever asks and on whatever object.
     pub fn call(&self, site: &Site, ground: &Ground, who: &As<'_>, object: Option<&str>) -> Call {
         let body = (self.row.body)(ground);
-        let call = self.bare(site, who, object);
+        let call = self.bare(site, ground, who, object);
         if body.is_null() { call } else { call.json(body) }
     }
 
     /// The same without a body. Everybody sends the same Idempotency-Key: nobody's answer is told to another.
-    pub fn bare(&self, site: &Site, who: &As<'_>, object: Option<&str>) -> Call {
-        let path = self
-            .operation
-            .path
-            .replace("{id}", object.unwrap_or_default())
-            .replace("{key}", "mail.mailboxes");
+    pub fn bare(&self, site: &Site, ground: &Ground, who: &As<'_>, object: Option<&str>) -> Call {
+        let path = ground.place(self.operation, object.unwrap_or_default());
         let mut call = self.operation.call(site, &path);
         if self.operation.mutates() {
             call = call.idem(&format!("walk-{}", self.operation.name));
@@ -247,7 +243,7 @@ async fn without_a_credential(site: &Site, ground: &Ground, step: &Step<'_>) {
         let challenge = refused.header("www-authenticate").expect("a challenge");
         assert!(challenge.contains("error=\"invalid_token\""), "{name}: {challenge}");
     }
-    let call = step.bare(site, &As::key(&bad[0]), object).body("application/json", "{\"half\":");
+    let call = step.bare(site, ground, &As::key(&bad[0]), object).body("application/json", "{\"half\":");
     call.send().await.refused(401, "invalid_token");
 }
 
@@ -260,7 +256,7 @@ async fn without_the_scope(site: &Site, ground: &Ground, step: &Step<'_>) {
     let calls = [
         step.call(site, ground, &key, own.as_deref()),
         step.call(site, ground, &key, none.as_deref()),
-        step.bare(site, &key, none.as_deref()).body("application/json", "{\"half\":"),
+        step.bare(site, ground, &key, none.as_deref()).body("application/json", "{\"half\":"),
         step.call(
             site,
             ground,

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::accounts::accounts::open;
 use crate::domain::{Error, Fault, Object, Result, Work, check_version};
+use crate::model::catalog::components::{Billing, Component};
 use crate::model::catalog::plans::{Plan, PlanStatus, PlanTerms};
 use crate::model::events::events::EventType;
 use crate::model::ids::PlanId;
+use crate::model::quotas::QuotaKey;
 use crate::model::{Actor, Json, Precondition};
 use crate::store;
 use crate::store::versions::Versioned;
@@ -81,7 +83,37 @@ async fn check_terms(work: &mut Work, actor: &Actor, terms: &PlanTerms, at: &str
             faults.push(Fault::at(format!("{at}/quotas/{n}/key"), "not_used", detail));
         }
     }
+    faults.extend(misplaced(&terms.components, &usable, at));
     if faults.is_empty() { Ok(()) } else { Err(Error::Invalid(faults)) }
+}
+
+/// What is wrong with what a plan charges.
+fn misplaced(components: &[Component], usable: &BTreeSet<QuotaKey>, at: &str) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let mut codes = BTreeSet::new();
+    for (n, component) in components.iter().enumerate() {
+        let mut fault = |member: &str, code, detail: &str| {
+            faults.push(Fault::at(format!("{at}/components/{n}/{member}"), code, detail));
+        };
+        if !codes.insert(&component.code) {
+            fault("code", "duplicate", "is in the plan twice");
+        }
+        match (component.billing, component.measures) {
+            (Billing::Usage, None) => {
+                fault("measures", "required", "says what is measured, where usage is charged")
+            }
+            (Billing::Usage, Some(key)) if !usable.contains(&key) => {
+                fault("measures", "not_used", "no service of the plan takes from it");
+            }
+            (Billing::Usage, Some(_)) => {}
+            (_, Some(_)) => fault("measures", "not_allowed", "is for what is charged by usage alone"),
+            (_, None) if component.per != 1 => {
+                fault("per", "not_allowed", "is for what is charged by usage alone");
+            }
+            (_, None) => {}
+        }
+    }
+    faults
 }
 
 async fn find(work: &mut Work, id: PlanId, expected: &Precondition) -> Result<Plan> {

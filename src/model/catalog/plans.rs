@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::components::{BillingPeriod, Component};
 use super::service_types::ServiceType;
 use crate::model::ids::{AccountId, PlanId, VirtualServerId};
 use crate::model::quotas::{Mode, QuotaKey};
@@ -68,10 +69,21 @@ pub struct PlanTerms {
     pub services: Vec<PlanService>,
     #[schema(max_items = 100)]
     pub quotas: Vec<PlanQuota>,
+    /// What is charged. What each costs is for price lists to say.
+    #[serde(default)]
+    #[schema(max_items = 20)]
+    pub components: Vec<Component>,
+    /// How often what recurs is charged; monthly if left out.
+    #[serde(default = "monthly")]
+    pub billing_period: BillingPeriod,
     /// The largest quantity one subscription may have.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 1_000_000)]
     pub max_quantity: Option<i64>,
+}
+
+fn monthly() -> BillingPeriod {
+    BillingPeriod::MONTHLY
 }
 
 /// A plan's row.
@@ -108,6 +120,9 @@ pub struct PlanView {
     pub current_version: i64,
     pub services: Vec<ServiceType>,
     pub quotas: Vec<PlanQuota>,
+    /// What is charged; the catalogue has the prices.
+    pub components: Vec<Component>,
+    pub billing_period: BillingPeriod,
     pub max_quantity: Option<i64>,
     /// On what it runs; none where that stands above the caller's own account.
     pub virtual_server_id: Option<VirtualServerId>,
@@ -136,6 +151,8 @@ impl Plan {
             current_version: self.current,
             services: terms.services.iter().map(|service| service.service_type).collect(),
             quotas: terms.quotas,
+            components: terms.components,
+            billing_period: terms.billing_period,
             max_quantity: terms.max_quantity,
             virtual_server_id: own.then_some(terms.virtual_server_id),
             metadata: self.metadata.0,

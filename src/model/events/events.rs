@@ -28,6 +28,13 @@ stored_as_text! {
         VirtualServerCreated = "virtual_server.created",
         PlanCreated = "plan.created",
         PlanUpdated = "plan.updated",
+        PriceListCreated = "price_list.created",
+        PriceListUpdated = "price_list.updated",
+        PriceListDeleted = "price_list.deleted",
+        /// A list says something else of a plan, now or from a time ahead.
+        PriceSet = "price.set",
+        /// What a list was to say of a plan from a time ahead was taken back.
+        PriceWithdrawn = "price.withdrawn",
         QuotaChanged = "quota.changed",
         OrderCreated = "order.created",
         OrderCompleted = "order.completed",

@@ -1,2 +1,4 @@
 pub mod plans;
+pub mod price_lists;
+pub mod prices;
 pub mod servers;

@@ -87,8 +87,8 @@ async fn storefront_keys_list(mut caller: Caller<need::KeysRead>) -> Result<Http
 /// Make a storefront key
 ///
 /// A key that may stand in a shop's pages: it is taken only with the `Origin` of one of them, it reads the plans that
-/// are on sale to the account (`GET /v1/plans`, `GET /v1/plans/{id}`) and does nothing else, and it has rate limits of
-/// its own. It is no secret and can be read again. The caller's own key needs `catalog:read` as well.
+/// are on sale to the account (`GET /v1/plans`, `GET /v1/plans/{id}`) and what its customers pay for them
+/// (`GET /v1/catalog`) and does nothing else, and it has rate limits of its own. It is no secret and can be read again. The caller's own key needs `catalog:read` as well.
 #[utoipa::path(
     tag = "keys",
     security(("oauth2" = ["keys:write"])),

@@ -1,8 +1,15 @@
+mod offers;
 mod plans;
+mod price_lists;
+mod prices;
 mod servers;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub fn routes(v1: &mut ServiceConfig) {
-    v1.configure(servers::routes).configure(plans::routes);
+    v1.configure(servers::routes)
+        .configure(plans::routes)
+        .configure(price_lists::routes)
+        .configure(prices::routes)
+        .configure(offers::routes);
 }

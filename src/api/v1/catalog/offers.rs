@@ -1,0 +1,69 @@
+use actix_web::{HttpResponse, get};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::api::caller::Caller;
+use crate::api::problem::Problem;
+use crate::domain::accounts::accounts;
+use crate::domain::catalog::pricing::Counter;
+use crate::model::Path;
+use crate::model::catalog::components::PriceView;
+use crate::model::catalog::plans::Plan;
+use crate::model::catalog::price_lists::{CatalogItem, Passed};
+use crate::model::ids::{AccountId, PlanId};
+use crate::model::scopes::need;
+use crate::store;
+
+pub fn routes(v1: &mut ServiceConfig) {
+    v1.service(catalog_list);
+}
+
+list!(CatalogList, CatalogItem);
+
+/// Show a catalogue
+///
+/// What an account can order and what it pays for it: the plans on sale, its own and those of the accounts above it, at the
+/// prices that its seller charges it now. What the sellers above pay themselves is not in it. A page may hold fewer plans
+/// than `limit`, as those that are not sold to the account are left out. A storefront's key sees what a customer of its
+/// account pays that has no price list of its own.
+#[utoipa::path(
+    tag = "prices",
+    security(("oauth2" = ["catalog:read"])),
+    params(("account" = Option<AccountId>, Query, description = "Whose; the account acted for if left out", nullable = false)),
+    responses((status = 200, description = "The catalogue", body = CatalogList)),
+)]
+#[get("/catalog")]
+async fn catalog_list(mut caller: Caller<need::CatalogRead>) -> Result<HttpResponse, Problem> {
+    let page = caller.page()?;
+    let after: Option<PlanId> = page.after()?;
+    let (_, subject) = caller.subject().await?;
+    let mut conn = caller.read().await?;
+    let buyer: Path = match caller.parameter("account") {
+        None => subject,
+        Some(_) if caller.is_public => return Err(crate::domain::Error::AccountNotFound.into()),
+        Some(text) => {
+            let id = text.parse().map_err(|_| crate::domain::Error::AccountNotFound)?;
+            accounts::find(&mut conn, id).await?.path
+        }
+    };
+    caller.saw(&buyer);
+    let rows = store::catalog::plans::on_sale(&mut conn, &buyer, after, page.rows()).await?;
+    let (rows, next) = page.cut(rows, |plan| plan.id);
+    let counter = match caller.is_public {
+        true => Some(Counter::in_public(&mut conn, &buyer).await?),
+        false => Counter::of(&mut conn, &buyer).await?,
+    };
+    let prices = match counter {
+        Some(counter) => counter.prices(&mut conn, &rows, caller.now).await?,
+        None => vec![Passed::Unpriced; rows.len()],
+    };
+    let view = |(plan, price): (Plan, Passed)| {
+        let price = match price {
+            Passed::Kept(_) => return None,
+            Passed::Unpriced => None,
+            Passed::Priced(price) => Some(PriceView::of(&plan.terms.components, &price)),
+        };
+        let plan = if caller.is_public { plan.published() } else { plan.seen_by(&buyer) };
+        Some(CatalogItem { plan, price })
+    };
+    Ok(CatalogList::answer(rows.into_iter().zip(prices).filter_map(view).collect(), next))
+}

@@ -1,0 +1,261 @@
+//! What accounts charge the accounts below them, and how the price of a plan comes about on its way down the tree.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::components::{Component, ComponentPrice, PlanPrice, PriceView};
+use crate::model::ids::{AccountId, PlanId, PriceListId};
+use crate::model::money::{Currency, Rate, scaled};
+use crate::model::{Json, Path, Time};
+use crate::stored_as_text;
+
+stored_as_text! {
+    /// Which plans a price list offers.
+    pub enum Offers {
+        /// All that the account may sell; those that the list does not name at its `adjustment`.
+        All = "all",
+        /// Those that the list names.
+        Listed = "listed",
+    }
+}
+
+/// A share of a price in basis points, hundredths of a percent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MarkUp {
+    /// What is added: 1250 is 12.5 %.
+    #[schema(minimum = 0, maximum = 100_000, example = 1250)]
+    pub basis_points: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Discount {
+    /// What is taken off: 500 is 5 %.
+    #[schema(minimum = 0, maximum = 10_000, example = 500)]
+    pub basis_points: i64,
+}
+
+/// Nothing more to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Plain {}
+
+/// What a list makes of the prices that its account pays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Adjustment {
+    /// They are taken over.
+    TakenOver(Plain),
+    MarkedUp(MarkUp),
+    Discounted(Discount),
+}
+
+/// Prices of the account's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fixed {
+    /// For each of the plan's components, by its code.
+    pub components: BTreeMap<String, ComponentPrice>,
+}
+
+/// What a plan costs by a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Rule {
+    /// As what the list does not name.
+    Unlisted(Plain),
+    TakenOver(Plain),
+    MarkedUp(MarkUp),
+    Discounted(Discount),
+    Fixed(Fixed),
+    /// It is not sold.
+    Withheld(Plain),
+}
+
+/// A price list's row.
+#[derive(Debug, Clone, PartialEq, crate::model::rows::Record)]
+pub struct PriceList {
+    pub id: PriceListId,
+    pub account_id: AccountId,
+    pub path: Path,
+    pub name: String,
+    pub currency: Currency,
+    /// The one customer it is for.
+    pub buyer_id: Option<AccountId>,
+    pub offers: Offers,
+    pub adjustment: Json<Adjustment>,
+    /// Millionths; see [`Rate`].
+    pub exchange_rate: Option<i64>,
+    pub metadata: Json<BTreeMap<String, String>>,
+    pub version: i64,
+    pub created_at: Time,
+    pub updated_at: Time,
+}
+
+/// A price list as its account sees it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = PriceList)]
+pub struct PriceListView {
+    pub id: PriceListId,
+    pub account_id: AccountId,
+    pub name: String,
+    pub currency: Currency,
+    /// The one customer it is for; none where it is for all that have none of their own.
+    pub buyer_id: Option<AccountId>,
+    pub offers: Offers,
+    pub adjustment: Adjustment,
+    /// How much of the list's currency one unit of the currency is worth that the account pays in.
+    #[schema(example = "1.085")]
+    pub exchange_rate: Option<String>,
+    pub metadata: BTreeMap<String, String>,
+    pub created_at: Time,
+    pub updated_at: Time,
+}
+
+impl From<PriceList> for PriceListView {
+    fn from(list: PriceList) -> Self {
+        Self {
+            id: list.id,
+            account_id: list.account_id,
+            name: list.name,
+            currency: list.currency,
+            buyer_id: list.buyer_id,
+            offers: list.offers,
+            adjustment: list.adjustment.0,
+            exchange_rate: list.exchange_rate.map(|rate| Rate::of_millionths(rate).to_string()),
+            metadata: list.metadata.0,
+            created_at: list.created_at,
+            updated_at: list.updated_at,
+        }
+    }
+}
+
+/// A price's row: what a list says of a plan from a time on.
+#[derive(Debug, Clone, PartialEq, crate::model::rows::Record)]
+pub struct Price {
+    pub price_list_id: PriceListId,
+    pub plan_id: PlanId,
+    pub valid_from: Time,
+    pub account_id: AccountId,
+    pub path: Path,
+    pub rule: Json<Rule>,
+    pub created_at: Time,
+}
+
+/// What a price list says of a plan.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Price)]
+pub struct PriceEntry {
+    pub price_list_id: PriceListId,
+    pub plan_id: PlanId,
+    /// From when on, until the next one for the same plan.
+    pub valid_from: Time,
+    pub rule: Rule,
+    pub created_at: Time,
+}
+
+impl From<Price> for PriceEntry {
+    fn from(price: Price) -> Self {
+        let Price { price_list_id, plan_id, valid_from, rule, created_at, .. } = price;
+        Self { price_list_id, plan_id, valid_from, rule: rule.0, created_at }
+    }
+}
+
+/// A plan as a buyer sees and pays it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct CatalogItem {
+    #[serde(flatten)]
+    pub plan: super::plans::PlanView,
+    /// What the buyer pays; none where no account above it has set a price here.
+    pub price: Option<PriceView>,
+}
+
+/// What an account that sells a plan says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Says<'a> {
+    pub currency: Currency,
+    pub offers: Offers,
+    pub adjustment: Adjustment,
+    pub exchange_rate: Option<Rate>,
+    pub rule: Option<&'a Rule>,
+}
+
+/// What becomes of a plan's price where one account sells it on to the next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Passed {
+    /// Nobody so far has set a price.
+    Unpriced,
+    Priced(PlanPrice),
+    /// It is not sold on.
+    Kept(Kept),
+}
+
+/// Why a plan is not sold on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// The seller does not want to.
+    Withheld,
+    /// The seller charges in another currency than it pays in, and has no rate for it.
+    NoRate,
+    /// The seller's fixed price leaves out a component of the plan.
+    Incomplete,
+    /// No price can be as high.
+    TooHigh,
+}
+
+/// What a seller's list makes of what the seller pays for a plan of these components.
+pub fn passed_on(components: &[Component], pays: Passed, says: &Says) -> Passed {
+    if let Passed::Kept(_) = pays {
+        return pays;
+    }
+    let adjustment = match says.rule {
+        Some(Rule::Fixed(fixed)) => {
+            let has = |component: &Component| fixed.components.contains_key(&component.code);
+            return match components.iter().all(has) {
+                true => Passed::Priced(PlanPrice {
+                    currency: says.currency,
+                    components: fixed.components.clone(),
+                }),
+                false => Passed::Kept(Kept::Incomplete),
+            };
+        }
+        Some(Rule::Withheld(_)) => return Passed::Kept(Kept::Withheld),
+        None | Some(Rule::Unlisted(_)) if says.offers == Offers::Listed => {
+            return Passed::Kept(Kept::Withheld);
+        }
+        None | Some(Rule::Unlisted(_)) => says.adjustment,
+        Some(Rule::TakenOver(plain)) => Adjustment::TakenOver(*plain),
+        Some(Rule::MarkedUp(share)) => Adjustment::MarkedUp(*share),
+        Some(Rule::Discounted(share)) => Adjustment::Discounted(*share),
+    };
+    match pays {
+        Passed::Priced(price) => adjusted(price, adjustment, says),
+        other => other,
+    }
+}
+
+/// Each amount is converted, marked up or discounted in one step and rounded once.
+fn adjusted(price: PlanPrice, adjustment: Adjustment, says: &Says) -> Passed {
+    const WHOLE: i64 = 10_000;
+    let parts = match adjustment {
+        Adjustment::TakenOver(_) => WHOLE,
+        Adjustment::MarkedUp(share) => WHOLE + share.basis_points,
+        Adjustment::Discounted(share) => WHOLE - share.basis_points,
+    };
+    let (mut numerator, mut denominator) = (i128::from(parts), i128::from(WHOLE));
+    if price.currency != says.currency {
+        let Some(rate) = says.exchange_rate else { return Passed::Kept(Kept::NoRate) };
+        let minor = |currency: Currency| 10_i128.pow(currency.exponent());
+        numerator *= i128::from(rate.millionths()) * minor(says.currency);
+        denominator *= 1_000_000 * minor(price.currency);
+    }
+    let change = |costs: &ComponentPrice| costs.with(|amount| scaled(amount, numerator, denominator));
+    let components = price.components.iter().map(|(code, costs)| Some((code.clone(), change(costs)?)));
+    match components.collect::<Option<_>>() {
+        Some(components) => Passed::Priced(PlanPrice { currency: says.currency, components }),
+        None => Passed::Kept(Kept::TooHigh),
+    }
+}
