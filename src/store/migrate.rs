@@ -53,6 +53,7 @@ const MIGRATIONS: &[(i64, &str, Sql)] = &[
     (19, "secret headers", both(include_str!("../../migrations/0019_secret_headers.sql"))),
     (20, "moves", postgres(include_str!("../../migrations/0020_moves.postgres.sql"))),
     (21, "price lists", apart!("0021_price_lists")),
+    (22, "agreed prices", both(include_str!("../../migrations/0022_agreed_prices.sql"))),
 ];
 
 const fn both(text: &'static str) -> Sql {

@@ -34,6 +34,7 @@ mod oauth_tokens;
 mod orders;
 mod overload;
 mod prices;
+mod prices_orders;
 mod prices_rules;
 mod quotas;
 mod rate_classes;

@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use super::orders::{allocated, grants, offer};
+use super::orders::{agreed, allocated, charges, grants, offer};
 use crate::domain::{Error, Object, Result, Work, quotas};
+use crate::model::Json;
 use crate::model::accounts::accounts::Account;
 use crate::model::catalog::plans::PlanTerms;
 use crate::model::commerce::orders::{Item, ItemRequest, ItemStatus};
@@ -38,16 +39,19 @@ pub(super) async fn apply(
     }
     let now = current(work, &subscription).await?;
     let new_quantity = quantity.unwrap_or(subscription.quantity);
-    let (plan_id, plan_version, code, terms) = match &plan {
+    let (plan_id, plan_version, code, terms, price) = match &plan {
         Some(plan) => {
-            let offer = offer(work, account, at, plan, new_quantity).await?;
-            (offer.plan.id, offer.plan.current, offer.plan.code, offer.plan.terms.0)
+            let plan = offer(work, account, at, plan, new_quantity).await?.plan;
+            let price = agreed(work, account, at, &plan).await?.map(Json);
+            (plan.id, plan.current, plan.code, plan.terms.0, price)
         }
         None => {
             let code = subscription.plan_code.clone().unwrap_or_default();
-            (subscription.plan_id, subscription.plan_version, code, now.clone())
+            let price = subscription.price.clone();
+            (subscription.plan_id, subscription.plan_version, code, now.clone(), price)
         }
     };
+    let charges = charges(at, price.as_deref(), new_quantity)?;
     check_same_services(at, &now, &terms)?;
     if terms.max_quantity.is_some_and(|most| new_quantity > most) {
         let detail = "the plan does not go up so far";
@@ -55,7 +59,8 @@ pub(super) async fn apply(
     }
     move_ceilings(work, at, &subscription, &terms, new_quantity).await?;
 
-    let changed = Subscription { plan_id, plan_version, quantity: new_quantity, ..subscription.clone() };
+    let changed =
+        Subscription { plan_id, plan_version, quantity: new_quantity, price, ..subscription.clone() };
     if !store::commerce::subscriptions::change(&mut work.tx, &changed, work.now).await? {
         return Err(Error::Busy);
     }
@@ -66,6 +71,7 @@ pub(super) async fn apply(
         subscription_id: id,
         service_ids: Vec::new(),
         resource_ids: Vec::new(),
+        charges,
     })
 }
 

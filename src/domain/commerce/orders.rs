@@ -6,11 +6,14 @@ use serde_json::Map;
 
 use super::changes;
 use crate::domain::accounts::accounts::{Made, open};
+use crate::domain::catalog::pricing::Counter;
 use crate::domain::services::operations::{self, NewOperation};
 use crate::domain::services::resources::{self, NewResource};
 use crate::domain::{Error, Fault, Object, Result, Work, check_version, quotas};
 use crate::model::accounts::accounts::{Account, AccountType};
-use crate::model::catalog::plans::PlanTerms;
+use crate::model::catalog::plans::{Plan, PlanTerms};
+use crate::model::catalog::price_lists::Passed;
+use crate::model::commerce::charges::{Agreed, Charges};
 use crate::model::commerce::orders::{Item, ItemRequest, ItemStatus, Order, OrderStatus, OrderView};
 use crate::model::commerce::subscriptions::{Subscription, SubscriptionStatus};
 use crate::model::events::events::EventType;
@@ -174,8 +177,7 @@ pub(super) async fn offer(
     quantity: i64,
 ) -> Result<Offer> {
     let Some(offer) = store::catalog::plans::offered(&mut work.tx, &account.path, plan).await? else {
-        let detail = format!("{plan:?} is not on sale to this account");
-        return Err(Error::invalid(format!("/items/{at}/plan"), "plan_not_applicable", detail));
+        return Err(not_on_sale(at, plan));
     };
     match offer.plan.terms.max_quantity {
         Some(most) if quantity > most => {
@@ -184,6 +186,41 @@ pub(super) async fn offer(
         }
         _ => Ok(offer),
     }
+}
+
+/// The price at which the plan is sold to the account now; a plan that is not is refused.
+pub(super) async fn agreed(
+    work: &mut Work,
+    account: &Account,
+    at: usize,
+    plan: &Plan,
+) -> Result<Option<Agreed>> {
+    let Some(counter) = Counter::of(&mut work.tx, &account.path).await? else { return Ok(None) };
+    let passed = counter.prices(&mut work.tx, std::slice::from_ref(plan), work.now).await?;
+    match passed.into_iter().next() {
+        None | Some(Passed::Unpriced) => Ok(None),
+        Some(Passed::Priced(price)) => Ok(Some(Agreed {
+            components: plan.terms.components.clone(),
+            billing_period: plan.terms.billing_period,
+            price,
+        })),
+        Some(Passed::Kept(_)) => Err(not_on_sale(at, &plan.code)),
+    }
+}
+
+/// What the item costs in this quantity.
+pub(super) fn charges(at: usize, agreed: Option<&Agreed>, quantity: i64) -> Result<Option<Charges>> {
+    let Some(agreed) = agreed else { return Ok(None) };
+    let charges = agreed.charges(quantity).ok_or_else(|| {
+        let detail = "costs more than can be counted; order less at once";
+        Error::invalid(format!("/items/{at}/quantity"), "too_large", detail)
+    })?;
+    Ok(Some(charges))
+}
+
+fn not_on_sale(at: usize, plan: &str) -> Error {
+    let detail = format!("{plan:?} is not on sale to this account");
+    Error::invalid(format!("/items/{at}/plan"), "plan_not_applicable", detail)
 }
 
 #[expect(clippy::too_many_arguments, reason = "the members of an item, each once")]
@@ -205,6 +242,8 @@ async fn add(
     }
     let terms = &offer.plan.terms;
     check_resources(at, terms, &new_resources)?;
+    let agreed = agreed(work, account, at, &offer.plan).await?;
+    let charges = charges(at, agreed.as_ref(), quantity)?;
     let subscription = Subscription {
         id: SubscriptionId::new(),
         account_id: account.id,
@@ -214,6 +253,7 @@ async fn add(
         plan_version: offer.plan.current,
         quantity,
         order_id: job.order_id,
+        price: agreed.map(Json),
         external_id,
         metadata: Json(BTreeMap::new()),
         version: 1,
@@ -238,6 +278,7 @@ async fn add(
         subscription_id: subscription.id,
         service_ids: services.iter().map(|service| service.id).collect(),
         resource_ids,
+        charges,
     })
 }
 

@@ -1,4 +1,5 @@
 //! Orders and what comes of them.
 
+pub mod charges;
 pub mod orders;
 pub mod subscriptions;

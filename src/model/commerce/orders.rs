@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::charges::Charges;
 use crate::model::ids::{AccountId, OperationId, OrderId, ResourceId, ServiceId, SubscriptionId};
 use crate::model::services::operations::{OperationError, OperationView, Outcome};
 use crate::model::services::specs::ResourceSpec;
@@ -75,6 +76,8 @@ pub struct Item {
     pub service_ids: Vec<ServiceId>,
     #[serde(default)]
     pub resource_ids: Vec<ResourceId>,
+    #[serde(default)]
+    pub charges: Option<Charges>,
 }
 
 /// An order's row.
@@ -114,6 +117,8 @@ pub struct OrderItem {
     pub subscription_id: SubscriptionId,
     pub service_ids: Vec<ServiceId>,
     pub resource_ids: Vec<ResourceId>,
+    /// What it costs whom it is for, at the prices of when it was ordered; none where no account above has a price for it.
+    pub charges: Option<Charges>,
 }
 
 /// An order as callers see it.
@@ -155,6 +160,7 @@ impl From<Item> for OrderItem {
             subscription_id: item.subscription_id,
             service_ids: item.service_ids,
             resource_ids: item.resource_ids,
+            charges: item.charges,
         }
     }
 }

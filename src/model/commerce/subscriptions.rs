@@ -3,6 +3,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::charges::{Agreed, Charges};
+use crate::model::catalog::components::PriceView;
 use crate::model::ids::{AccountId, OrderId, PlanId, SubscriptionId};
 use crate::model::services::Access;
 use crate::model::{Json, Path, Time};
@@ -33,6 +35,7 @@ pub struct Subscription {
     pub plan_version: i64,
     pub quantity: i64,
     pub order_id: OrderId,
+    pub price: Option<Json<Agreed>>,
     pub external_id: Option<String>,
     pub metadata: Json<BTreeMap<String, String>>,
     pub version: i64,
@@ -59,6 +62,11 @@ pub struct SubscriptionView {
     /// The version it was ordered in and keeps until it is moved.
     pub plan_version: i64,
     pub quantity: i64,
+    /// What it costs, since it was ordered or moved to its plan, whatever price lists have come to say; none where no
+    /// account above had a price for it.
+    pub price: Option<PriceView>,
+    /// What it comes to in its quantity.
+    pub charges: Option<Charges>,
     pub order_id: OrderId,
     pub external_id: Option<String>,
     pub metadata: BTreeMap<String, String>,
@@ -83,6 +91,8 @@ impl From<Subscription> for SubscriptionView {
             plan: subscription.plan_code.unwrap_or_default(),
             plan_version: subscription.plan_version,
             quantity: subscription.quantity,
+            price: subscription.price.as_ref().map(|agreed| agreed.view()),
+            charges: subscription.price.and_then(|agreed| agreed.charges(subscription.quantity)),
             order_id: subscription.order_id,
             external_id: subscription.external_id,
             metadata: subscription.metadata.0,

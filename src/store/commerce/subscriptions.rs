@@ -6,7 +6,7 @@ use crate::store::{Conn, Result, Tx};
 
 macro_rules! columns {
     () => {
-        "s.id, s.account_id, s.path, s.status, s.plan_id, s.plan_version, s.quantity, s.order_id, s.external_id,
+        "s.id, s.account_id, s.path, s.status, s.plan_id, s.plan_version, s.quantity, s.order_id, s.price, s.external_id,
          s.metadata, s.version, s.created_at, s.updated_at, p.code AS plan_code"
     };
 }
@@ -14,8 +14,8 @@ macro_rules! columns {
 pub async fn insert(tx: &mut Tx, subscription: &Subscription) -> Result<()> {
     tx.later(
         "INSERT INTO subscriptions (id, account_id, path, status, plan_id, plan_version, quantity, order_id,
-             external_id, metadata, version, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+             external_id, metadata, version, created_at, updated_at, price)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
     )
     .bind(subscription.id)
     .bind(subscription.account_id)
@@ -30,6 +30,7 @@ pub async fn insert(tx: &mut Tx, subscription: &Subscription) -> Result<()> {
     .bind(subscription.version)
     .bind(subscription.created_at)
     .bind(subscription.updated_at)
+    .bind(&subscription.price)
     .send()
     .await
 }
@@ -77,13 +78,13 @@ pub async fn set_status(
     Ok(())
 }
 
-/// Writes a subscription's plan, version and quantity; says whether its version was still the one that was
+/// Writes a subscription's plan, version, quantity and price; says whether its version was still the one that was
 /// read.
 pub async fn change(tx: &mut Tx, subscription: &Subscription, now: Time) -> Result<bool> {
     let changed = tx
         .query(
             "UPDATE subscriptions SET plan_id = $2, plan_version = $3, quantity = $4, version = version + 1,
-                 updated_at = $5
+                 updated_at = $5, price = $7
              WHERE id = $1 AND version = $6",
         )
         .bind(subscription.id)
@@ -92,6 +93,7 @@ pub async fn change(tx: &mut Tx, subscription: &Subscription, now: Time) -> Resu
         .bind(subscription.quantity)
         .bind(now)
         .bind(subscription.version)
+        .bind(&subscription.price)
         .execute()
         .await?;
     Ok(changed == 1)

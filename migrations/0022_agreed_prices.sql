@@ -1,0 +1,2 @@
+-- At what price a subscription was ordered.
+ALTER TABLE subscriptions ADD COLUMN price JSONB;
