@@ -225,6 +225,7 @@ impl<S> Caller<S> {
             hold_classes: key.hold_classes.0.clone().into(),
             allowed_addresses: key.allowed_addresses.0.clone().into(),
             expires_at: key.expires_at,
+            spend_cap: key.spend_cap.map(|cap| cap.0),
             environment: key.environment,
             request_id: request_id(&self.request),
             address: address(&self.state, &self.request),

@@ -213,6 +213,7 @@ impl From<domain::Error> for Problem {
             ScopeEscalation(_) => Problem::new(Code::ScopeEscalation, detail),
             EnvironmentMismatch(_) => Problem::new(Code::EnvironmentMismatch, detail),
             HoldClassDenied(_) => Problem::new(Code::InsufficientScope, detail),
+            SpendCap(_) => Problem::new(Code::SpendCapExceeded, detail),
             NotImplementedByConnector => Problem::new(Code::NotImplementedByConnector, detail),
             ChangesFrozen => Problem::new(Code::StateConflict, detail).with("current_state", "frozen"),
             Busy => Problem::new(Code::ConcurrentChange, detail),

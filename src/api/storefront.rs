@@ -84,6 +84,7 @@ fn as_credential(storefront: &Storefront) -> Credential {
             auth_method: AuthMethod::ClientSecretBasic,
             jwks: Json(Vec::new()),
             rate_class: STANDARD_CLASS.into(),
+            spend_cap: None,
             version: storefront.key.version,
         },
         account_status: storefront.account_status,

@@ -49,6 +49,8 @@ pub enum Error {
     EnvironmentMismatch(String),
     #[error("The key places and lifts no holds for this reason; it does for: {0}")]
     HoldClassDenied(String),
+    #[error("{0}")]
+    SpendCap(String),
     #[error("The connector cannot do this.")]
     NotImplementedByConnector,
     #[error("A hold forbids changes here.")]

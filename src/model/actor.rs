@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use super::accounts::accounts::Environment;
 use super::accounts::addresses::AddressRange;
+use super::accounts::spending::SpendCap;
 use super::ids::{AccountId, KeyId, RequestId};
 use super::scopes::Scope;
 use super::services::ReasonClass;
@@ -28,6 +29,8 @@ pub struct Actor {
     /// From where the key may be used, and until when.
     pub allowed_addresses: Arc<[AddressRange]>,
     pub expires_at: Option<Time>,
+    /// How much may be ordered with the key.
+    pub spend_cap: Option<SpendCap>,
     pub environment: Environment,
     pub request_id: RequestId,
     pub address: Option<IpAddr>,

@@ -34,6 +34,12 @@ impl Time {
         Timestamp::from_second(seconds).ok().map(Self)
     }
 
+    /// The beginning of its day (UTC).
+    pub fn day(self) -> Self {
+        const DAY: i64 = 24 * 60 * 60;
+        Self::from_seconds(self.as_seconds().div_euclid(DAY) * DAY).unwrap_or(self)
+    }
+
     pub fn as_micros(self) -> i64 {
         self.0.as_microsecond()
     }

@@ -61,6 +61,7 @@ impl Program {
             roots: Vec::new(),
             not_before: None,
             rate_class: None,
+            spend_cap: None,
             maker_class: STANDARD_CLASS.into(),
             expires_at: Some(work.now.plus(days)),
         };

@@ -54,6 +54,7 @@ const MIGRATIONS: &[(i64, &str, Sql)] = &[
     (20, "moves", postgres(include_str!("../../migrations/0020_moves.postgres.sql"))),
     (21, "price lists", apart!("0021_price_lists")),
     (22, "agreed prices", both(include_str!("../../migrations/0022_agreed_prices.sql"))),
+    (23, "spend caps", apart!("0023_spend_caps")),
 ];
 
 const fn both(text: &'static str) -> Sql {

@@ -17,6 +17,7 @@ mod headers;
 mod holds;
 mod idempotency;
 mod input;
+mod key_caps;
 mod key_ends;
 mod key_leaks;
 mod key_places;

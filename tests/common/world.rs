@@ -62,6 +62,7 @@ pub fn actor(account: &Account, clock: &Clock) -> Actor {
         hold_classes: ReasonClass::ALL.into(),
         allowed_addresses: Arc::new([]),
         expires_at: None,
+        spend_cap: None,
         environment: account.environment,
         request_id: RequestId::new(),
         address: None,

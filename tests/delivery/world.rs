@@ -53,6 +53,7 @@ pub fn actor(account: &Account, now: Time) -> Actor {
         hold_classes: Arc::new([]),
         allowed_addresses: Arc::new([]),
         expires_at: None,
+        spend_cap: None,
         environment: Environment::Live,
         request_id: RequestId::new(),
         address: None,

@@ -149,6 +149,7 @@ fn key(account: &Account, n: usize) -> Key {
         last_used_at: None,
         last_used_ip: None,
         rate_class: "standard".into(),
+        spend_cap: None,
         version: 1,
     }
 }

@@ -9,6 +9,7 @@ use crate::model::accounts::addresses::{AddressRange, lies_inside};
 use crate::model::accounts::clients::{AuthMethod, Jwk};
 use crate::model::accounts::keys::{Key, KeyStatus, KeyView, STANDARD_CLASS};
 use crate::model::accounts::roots::Root;
+use crate::model::accounts::spending::SpendCap;
 use crate::model::events::events::EventType;
 use crate::model::ids::{AccountId, KeyId};
 use crate::model::scopes::Scope;
@@ -37,6 +38,8 @@ pub struct Issue {
     pub rate_class: Option<String>,
     /// The one of the key that makes it.
     pub maker_class: String,
+    /// How much may be ordered with it.
+    pub spend_cap: Option<SpendCap>,
 }
 
 /// What a secret that was told opens.
@@ -45,6 +48,8 @@ struct Rights<'a> {
     hold_classes: &'a [ReasonClass],
     allowed_addresses: &'a [AddressRange],
     expires_at: Option<Time>,
+    /// Whether it is a secret of the caller's own key.
+    is_own: bool,
 }
 
 impl Rights<'_> {
@@ -60,6 +65,9 @@ impl Rights<'_> {
         }
         if !lies_inside(self.allowed_addresses, &actor.allowed_addresses) {
             return Err(Error::ScopeEscalation("addresses outside its own".into()));
+        }
+        if actor.spend_cap.is_some() && !self.is_own && self.scopes.contains(&Scope::OrdersPlace) {
+            return Err(Error::ScopeEscalation("orders that do not count for its own cap".into()));
         }
         match actor.expires_at {
             Some(end) if self.expires_at.is_none_or(|expires| expires > end) => {
@@ -87,6 +95,7 @@ pub async fn create(work: &mut Work, actor: &Actor, mut issue: Issue, narrowed: 
         hold_classes: &issue.hold_classes,
         allowed_addresses: &issue.allowed_addresses,
         expires_at: issue.expires_at,
+        is_own: false,
     };
     rights.within(actor)?;
     issue.roots = super::roots::within(work, actor, &account, narrowed).await?;
@@ -142,9 +151,13 @@ pub async fn insert(work: &mut Work, account: &Account, issue: Issue, created_by
         last_used_at: None,
         last_used_ip: None,
         rate_class: issue.rate_class.unwrap_or_else(|| STANDARD_CLASS.into()),
+        spend_cap: issue.spend_cap.map(Json),
         version: 1,
     };
     store::accounts::keys::insert(&mut work.tx, &key).await?;
+    if key.spend_cap.is_some() {
+        store::accounts::spending::begin(&mut work.tx, &key).await?;
+    }
     tell(work, EventType::KeyCreated, &key);
     Ok(key)
 }
@@ -206,6 +219,7 @@ async fn reopened(
         hold_classes: &key.hold_classes,
         allowed_addresses: &key.allowed_addresses,
         expires_at: key.expires_at,
+        is_own: id == actor.key_id,
     };
     rights.within(actor)?;
     match key.expires_at.is_some_and(|expires| expires <= work.now) {
@@ -258,25 +272,41 @@ async fn end(work: &mut Work, id: KeyId) -> Result<(Key, bool)> {
     Ok((key, was_active))
 }
 
-/// Puts a key into another rate class, by the rule that holds for new keys.
-pub async fn set_rate_class(
+/// What is to change of a key; what is none stays.
+#[derive(Debug, Clone, Default)]
+pub struct Change {
+    pub rate_class: Option<String>,
+    pub spend_cap: Option<Option<SpendCap>>,
+}
+
+/// Puts a key into another rate class, by the rule that holds for new keys, and gives it another cap, which a key that
+/// has one itself cannot.
+pub async fn change(
     work: &mut Work,
     actor: &Actor,
     id: KeyId,
     expected: &Precondition,
-    asked: Option<String>,
+    change: Change,
     own: &str,
 ) -> Result<Key> {
-    let key = find(work, id).await?;
-    check_version(work, Versioned::Key, id, key.version, expected).await?;
-    let Some(asked) = asked.filter(|asked| *asked != key.rate_class) else { return Ok(key) };
-    let class = rate_class(actor, &key.path, Some(asked), own)?;
-    if !store::accounts::keys::set_rate_class(&mut work.tx, id, &class).await? {
-        return Err(Error::State {
-            current: KeyStatus::Revoked.as_str().to_owned(),
-            action: "Changing the key",
-            allowed: Vec::new(),
-        });
+    let found = find(work, id).await?;
+    check_version(work, Versioned::Key, id, found.version, expected).await?;
+    let mut key = found.clone();
+    if let Some(asked) = change.rate_class.filter(|asked| *asked != key.rate_class) {
+        key.rate_class = rate_class(actor, &key.path, Some(asked), own)?;
+    }
+    if let Some(cap) = change.spend_cap.map(|cap| cap.map(Json)).filter(|cap| *cap != key.spend_cap) {
+        if actor.spend_cap.is_some() {
+            return Err(Error::ScopeEscalation("a cap that is for a key without one to set".into()));
+        }
+        key.spend_cap = cap;
+        store::accounts::spending::begin(&mut work.tx, &key).await?;
+    }
+    if key == found {
+        return Ok(found);
+    }
+    if !store::accounts::keys::update(&mut work.tx, &key).await? {
+        return Err(over(KeyStatus::Revoked.as_str(), "Changing the key"));
     }
     find(work, id).await
 }

@@ -11,12 +11,14 @@ use crate::model::commerce::orders::{Item, ItemRequest, ItemStatus};
 use crate::model::commerce::subscriptions::{Subscription, SubscriptionStatus, SubscriptionView};
 use crate::model::events::events::EventType;
 use crate::model::ids::SubscriptionId;
+use crate::model::money::Money;
 use crate::model::quotas::{Mode, Quota, QuotaKey};
 use crate::store;
 use crate::store::quotas::quotas::Holder;
 
 /// Changes a subscription's quantity, plan or both, its ceilings, and what it draws from the accounts above.
-/// Less than is used is refused: nothing is ever taken from a customer by a smaller number.
+/// Less than is used is refused: nothing is ever taken from a customer by a smaller number. Tells what each billing period
+/// costs more from now on.
 pub(super) async fn apply(
     work: &mut Work,
     account: &Account,
@@ -24,7 +26,7 @@ pub(super) async fn apply(
     id: SubscriptionId,
     quantity: Option<i64>,
     plan: Option<String>,
-) -> Result<Item> {
+) -> Result<(Item, Option<Money>)> {
     let found = store::commerce::subscriptions::find(&mut work.tx, id).await?;
     let Some(subscription) = found.filter(|found| found.account_id == account.id) else {
         let detail = "the account has no such subscription";
@@ -52,6 +54,8 @@ pub(super) async fn apply(
         }
     };
     let charges = charges(at, price.as_deref(), new_quantity)?;
+    let before = subscription.price.as_ref().and_then(|agreed| agreed.charges(subscription.quantity));
+    let more = charges.as_ref().map(|charges| charges.above(before.as_ref()));
     check_same_services(at, &now, &terms)?;
     if terms.max_quantity.is_some_and(|most| new_quantity > most) {
         let detail = "the plan does not go up so far";
@@ -65,14 +69,15 @@ pub(super) async fn apply(
         return Err(Error::Busy);
     }
     recorded(work, &subscription, changed, &code);
-    Ok(Item {
+    let item = Item {
         request: ItemRequest::Change { subscription_id: id, quantity, plan: plan.map(|_| code) },
         status: ItemStatus::Done,
         subscription_id: id,
         service_ids: Vec::new(),
         resource_ids: Vec::new(),
         charges,
-    })
+    };
+    Ok((item, more))
 }
 
 async fn current(work: &mut Work, subscription: &Subscription) -> Result<PlanTerms> {

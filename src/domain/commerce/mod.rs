@@ -1,3 +1,4 @@
 pub mod changes;
 pub mod orders;
 pub mod outcomes;
+mod spending;

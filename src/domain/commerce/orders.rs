@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Map;
 
-use super::changes;
+use super::{changes, spending};
 use crate::domain::accounts::accounts::{Made, open};
 use crate::domain::catalog::pricing::Counter;
 use crate::domain::services::operations::{self, NewOperation};
@@ -67,17 +67,22 @@ pub async fn place(work: &mut Work, actor: &Actor, placing: Placing) -> Result<M
     let mut job =
         Job { account: &account, order_id: id, operation_id, steps: Vec::new(), reserved: Vec::new() };
     let first = work.place();
-    let mut items = Vec::new();
+    let (mut items, mut spent) = (Vec::new(), Vec::new());
     for (at, item) in placing.items.into_iter().enumerate() {
-        items.push(match item {
+        let (item, costs) = match item {
             NewItem::Add { plan, quantity, resources, external_id } => {
-                add(work, actor, &mut job, at, plan, quantity, resources, external_id).await?
+                let item = add(work, actor, &mut job, at, plan, quantity, resources, external_id).await?;
+                let costs = item.charges.as_ref().map(Charges::first);
+                (item, costs)
             }
             NewItem::Change { subscription_id, quantity, plan } => {
                 changes::apply(work, &account, at, subscription_id, quantity, plan).await?
             }
-        });
+        };
+        items.push(item);
+        spent.push(costs);
     }
+    spending::count(work, actor, &spent).await?;
     let (steps, reserved) = (job.steps, job.reserved);
     let at_once = steps.is_empty();
     let order = Order {

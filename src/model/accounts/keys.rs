@@ -5,6 +5,7 @@ use super::accounts::Environment;
 use super::addresses::AddressRange;
 use super::clients::{AuthMethod, Jwk, Jwks};
 use super::roots::Root;
+use super::spending::SpendCap;
 use crate::model::ids::{AccountId, KeyId};
 use crate::model::scopes::Scope;
 use crate::model::services::ReasonClass;
@@ -52,6 +53,7 @@ pub struct Key {
     pub last_used_ip: Option<String>,
     /// How much may be asked for with it, by the name that the settings give.
     pub rate_class: String,
+    pub spend_cap: Option<Json<SpendCap>>,
     pub version: i64,
 }
 
@@ -93,6 +95,8 @@ pub struct KeyView {
     /// How much may be asked for with it; see `GET /v1/limits`.
     #[schema(example = "standard")]
     pub rate_class: String,
+    /// How much may be ordered with it.
+    pub spend_cap: Option<SpendCap>,
 }
 
 impl From<Key> for KeyView {
@@ -116,6 +120,7 @@ impl From<Key> for KeyView {
             last_used_at: key.last_used_at,
             last_used_ip: key.last_used_ip,
             rate_class: key.rate_class,
+            spend_cap: key.spend_cap.map(|cap| cap.0),
         }
     }
 }

@@ -11,4 +11,5 @@ pub mod keys;
 pub mod origins;
 pub mod requests;
 pub mod roots;
+pub mod spending;
 pub mod storefront_keys;

@@ -80,6 +80,20 @@ pub struct Charges {
     pub once: Money,
 }
 
+impl Charges {
+    /// With the order and in the first billing period together.
+    pub fn first(&self) -> Money {
+        self.recurring.currency.money(self.recurring.amount.saturating_add(self.once.amount))
+    }
+
+    /// By how much a billing period costs more than one did before; all of it if that was in another currency.
+    pub fn above(&self, before: Option<&Charges>) -> Money {
+        let same = before.filter(|before| before.recurring.currency == self.recurring.currency);
+        let paid = same.map_or(0, |before| before.recurring.amount);
+        self.recurring.currency.money(self.recurring.amount.saturating_sub(paid).max(0))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

@@ -11,7 +11,7 @@ macro_rules! columns {
         "k.id, k.account_id, k.path, k.environment, k.name, k.secret_hash, k.former_hash, k.former_until,
          k.scopes, k.hold_classes, k.allowed_addresses, k.roots, k.auth_method, k.jwks, k.status, k.created_by,
          k.created_at, k.not_before, k.expires_at, k.revoked_at, k.last_used_at, k.last_used_ip, k.rate_class,
-         k.version"
+         k.spend_cap, k.version"
     };
 }
 
@@ -19,8 +19,8 @@ pub async fn insert(tx: &mut Tx, key: &Key) -> Result<()> {
     tx.later(
         "INSERT INTO api_keys (id, account_id, path, environment, name, secret_hash, scopes, hold_classes,
              status, created_by, created_at, expires_at, revoked_at, last_used_at, version, allowed_addresses,
-             not_before, rate_class, roots)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+             not_before, rate_class, roots, spend_cap)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
     )
     .bind(key.id)
     .bind(key.account_id)
@@ -41,6 +41,7 @@ pub async fn insert(tx: &mut Tx, key: &Key) -> Result<()> {
     .bind(key.not_before)
     .bind(&key.rate_class)
     .bind(&key.roots)
+    .bind(key.spend_cap)
     .send()
     .await
 }
@@ -117,11 +118,19 @@ pub async fn revoke(tx: &mut Tx, id: KeyId, now: Time) -> Result<bool> {
     Ok(changed == 1)
 }
 
-/// Puts the key into another rate class; says whether it was active.
-pub async fn set_rate_class(tx: &mut Tx, id: KeyId, class: &str) -> Result<bool> {
-    let statement =
-        "UPDATE api_keys SET rate_class = $2, version = version + 1 WHERE id = $1 AND status = 'active'";
-    Ok(tx.query(statement).bind(id).bind(class).execute().await? == 1)
+/// Writes the key's rate class and its cap; says whether it was active.
+pub async fn update(tx: &mut Tx, key: &Key) -> Result<bool> {
+    let changed = tx
+        .query(
+            "UPDATE api_keys SET rate_class = $2, spend_cap = $3, version = version + 1
+             WHERE id = $1 AND status = 'active'",
+        )
+        .bind(key.id)
+        .bind(&key.rate_class)
+        .bind(key.spend_cap)
+        .execute()
+        .await?;
+    Ok(changed == 1)
 }
 
 /// Gives the key a new secret. The one it had goes on working until `former_until`, or ends if that is none;

@@ -2,4 +2,5 @@
 pub mod accounts;
 pub mod keys;
 pub mod requests;
+pub mod spending;
 pub mod storefront_keys;

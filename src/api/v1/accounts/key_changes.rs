@@ -8,8 +8,10 @@ use super::keys::check_class;
 use crate::api::answer::Answer;
 use crate::api::caller::Caller;
 use crate::api::problem::Problem;
-use crate::domain::accounts::keys;
+use crate::api::v1::fields;
+use crate::domain::accounts::keys::{self, Change};
 use crate::model::accounts::keys::KeyView;
+use crate::model::accounts::spending::SpendCap;
 use crate::model::ids::KeyId;
 use crate::model::scopes::need;
 
@@ -24,12 +26,16 @@ struct KeyChange {
     /// How much may be asked for with it: one of the `rate_classes` of `GET /v1/limits`.
     #[schema(nullable = false, max_length = 32, example = "bulk")]
     rate_class: Option<String>,
+    /// How much may be ordered with it; `null` takes the cap away. A key that has a cap itself sets none.
+    #[serde(default, deserialize_with = "fields::present")]
+    #[schema(value_type = Option<SpendCap>)]
+    spend_cap: Option<Option<SpendCap>>,
 }
 
 /// Change a key
 ///
 /// Its rate class, which accounts above the key's decide on: nobody gives the keys of his own account another one,
-/// unless he is the operator.
+/// unless he is the operator. And its cap.
 #[utoipa::path(
     tag = "keys",
     security(("oauth2" = ["keys:write"])),
@@ -43,9 +49,10 @@ async fn keys_update(mut caller: Caller<need::KeysWrite>) -> Result<HttpResponse
     let id = caller.id("key")?;
     check_class(&caller.state, body.rate_class.as_deref())?;
     let own = caller.credential.key.rate_class.clone();
+    let change = Change { rate_class: body.rate_class, spend_cap: body.spend_cap };
     caller
         .write(async move |work, actor| {
-            let key = keys::set_rate_class(work, actor, id, &expected, body.rate_class, &own).await?;
+            let key = keys::change(work, actor, id, &expected, change, &own).await?;
             let version = key.version;
             Ok(Answer::ok(&KeyView::from(key)).version(version).about(id))
         })

@@ -18,6 +18,7 @@ use crate::domain::accounts::keys::{self, Issue};
 use crate::domain::{self, Error};
 use crate::model::accounts::addresses::AddressRange;
 use crate::model::accounts::keys::{CreatedKey, KeyView};
+use crate::model::accounts::spending::SpendCap;
 use crate::model::ids::{AccountId, KeyId};
 use crate::model::scopes::{Bundle, Scope, need};
 use crate::model::services::ReasonClass;
@@ -66,6 +67,9 @@ struct NewKey {
     /// chooses, and gets `standard` if it is left out; a key for one's own account has the class of the key that makes it.
     #[schema(max_length = 32, example = "standard")]
     rate_class: Option<String>,
+    /// How much may be ordered with it; as much as the account may if left out. A key that has a cap itself makes no keys
+    /// that place orders.
+    spend_cap: Option<SpendCap>,
 }
 
 /// How the secret before ends.
@@ -185,6 +189,7 @@ async fn keys_create(mut caller: Caller<need::KeysWrite>) -> Result<HttpResponse
                 expires_at,
                 rate_class: body.rate_class,
                 maker_class,
+                spend_cap: body.spend_cap,
             };
             let key = keys::create(work, actor, issue, &roots).await?;
             let (place, version) = (format!("/v1/keys/{}", key.id), key.version);

@@ -1,0 +1,46 @@
+//! What an order counts for against its key's cap.
+
+use crate::domain::{Error, Result, Work};
+use crate::model::Actor;
+use crate::model::accounts::spending::SpendCap;
+use crate::model::money::Money;
+use crate::store;
+
+/// What the items of an order cost more than what ran before: none for one without a price.
+pub type Spent = Vec<Option<Money>>;
+
+/// Counts an order against the cap of the key that it is placed with, or refuses it.
+pub async fn count(work: &mut Work, actor: &Actor, spent: &Spent) -> Result<()> {
+    let Some(cap) = actor.spend_cap else { return Ok(()) };
+    let amount = total(&cap, spent)?;
+    if cap.per_order.is_some_and(|most| amount > most) {
+        return Err(Error::SpendCap("The order costs more than may be ordered with the key at once.".into()));
+    }
+    match store::accounts::spending::spend(&mut work.tx, actor.key_id, work.now.day(), amount, cap.per_day)
+        .await?
+    {
+        true => Ok(()),
+        false => {
+            Err(Error::SpendCap("The order costs more than may still be ordered with the key today.".into()))
+        }
+    }
+}
+
+fn total(cap: &SpendCap, spent: &Spent) -> Result<i64> {
+    let mut total: i64 = 0;
+    for money in spent {
+        let Some(money) = money else {
+            let detail = "The key has a cap on what it spends, and what is ordered has no price here.";
+            return Err(Error::SpendCap(detail.into()));
+        };
+        if money.currency != cap.currency {
+            let detail = format!(
+                "The key's cap is in {}, and what is ordered costs {}.",
+                cap.currency, money.currency
+            );
+            return Err(Error::SpendCap(detail));
+        }
+        total = total.saturating_add(money.amount);
+    }
+    Ok(total)
+}

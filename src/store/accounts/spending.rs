@@ -1,0 +1,37 @@
+//! What keys with a cap have ordered for.
+
+use crate::model::Time;
+use crate::model::accounts::keys::Key;
+use crate::model::ids::KeyId;
+use crate::store::{Result, Tx};
+
+/// Begins to count for a key.
+pub async fn begin(tx: &mut Tx, key: &Key) -> Result<()> {
+    tx.query(
+        "INSERT INTO key_spending (key_id, account_id, path, day, spent) VALUES ($1, $2, $3, $4, 0)
+         ON CONFLICT (key_id) DO NOTHING",
+    )
+    .bind(key.id)
+    .bind(key.account_id)
+    .bind(&key.path)
+    .bind(Time::EPOCH)
+    .execute()
+    .await?;
+    Ok(())
+}
+
+/// Counts what is ordered for on the day; says whether that leaves the day's sum at or below `most`.
+pub async fn spend(tx: &mut Tx, id: KeyId, day: Time, amount: i64, most: i64) -> Result<bool> {
+    let counted = tx
+        .query(
+            "UPDATE key_spending SET spent = CASE WHEN day = $2 THEN spent ELSE 0 END + $3, day = $2
+             WHERE key_id = $1 AND CASE WHEN day = $2 THEN spent ELSE 0 END + $3 <= $4",
+        )
+        .bind(id)
+        .bind(day)
+        .bind(amount)
+        .bind(most)
+        .execute()
+        .await?;
+    Ok(counted == 1)
+}
