@@ -82,6 +82,12 @@ fn order_items(schemas: &mut Map<String, Value>) {
         "action",
         &[("add", "AddItem", "AddItem"), ("change", "ChangeItem", "ChangeItem")],
     );
+    tagged(
+        schemas,
+        "NewQuoteItem",
+        "action",
+        &[("add", "QuotedAdd", "QuotedAdd"), ("change", "QuotedChange", "QuotedChange")],
+    );
 }
 
 /// What a price list makes of prices.

@@ -142,6 +142,34 @@ impl Work {
         Ok(())
     }
 
+    /// Does something as if it were to stay, with all that it takes, and takes it back: what comes of it, and nothing else.
+    pub async fn rehearse<T>(
+        &mut self,
+        actor: &Actor,
+        act: impl AsyncFnOnce(&mut Work) -> Result<T>,
+    ) -> Result<T> {
+        self.tx.mark().await?;
+        let before = (
+            std::mem::take(&mut self.events),
+            std::mem::take(&mut self.charges),
+            std::mem::take(&mut self.shifts),
+        );
+        let came = match act(self).await {
+            Ok(came) => self.settle(Some(actor)).await.map(|()| came),
+            refused => refused,
+        };
+        let came = match came {
+            // What was to be written later may yet be refused.
+            Ok(came) => self.tx.flush().await.map(|()| came).map_err(Error::from),
+            refused => refused,
+        };
+        (self.events, self.charges, self.shifts) = before;
+        if !matches!(came, Err(Error::Store(_))) {
+            self.tx.back().await?;
+        }
+        came
+    }
+
     /// Takes what was charged and gives back what was released, as the last statements before the commit.
     pub async fn settle(&mut self, actor: Option<&Actor>) -> Result<()> {
         super::quotas::settle(self, actor).await

@@ -132,6 +132,7 @@ ids! {
     VirtualServerId = "vsr";
     PlanId = "pln";
     PriceListId = "prl";
+    QuoteId = "quo";
     OrderId = "ord";
     SubscriptionId = "sub";
     ServiceId = "svc";

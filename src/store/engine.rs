@@ -265,6 +265,21 @@ impl Tx {
         Ok(std::mem::replace(&mut self.0.subtree, subtree))
     }
 
+    /// Marks where the work stands, for [`Tx::back`].
+    pub async fn mark(&mut self) -> Result<()> {
+        self.flush().await?;
+        self.query("SAVEPOINT rehearsal").execute().await.map(drop)
+    }
+
+    /// Takes back all since the mark.
+    pub async fn back(&mut self) -> Result<()> {
+        if let Kind::PostgresTx(_, pending, _) = &mut self.0.kind {
+            *pending = Pending::default();
+        }
+        self.query("ROLLBACK TO SAVEPOINT rehearsal").execute().await?;
+        self.query("RELEASE SAVEPOINT rehearsal").execute().await.map(drop)
+    }
+
     async fn end(self, keep: bool) -> Result<()> {
         match self.0.kind {
             Kind::SqliteUnit(unit) => unit.end(keep).await,

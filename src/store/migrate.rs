@@ -55,6 +55,7 @@ const MIGRATIONS: &[(i64, &str, Sql)] = &[
     (21, "price lists", apart!("0021_price_lists")),
     (22, "agreed prices", both(include_str!("../../migrations/0022_agreed_prices.sql"))),
     (23, "spend caps", apart!("0023_spend_caps")),
+    (24, "quotes", apart!("0024_quotes")),
 ];
 
 const fn both(text: &'static str) -> Sql {

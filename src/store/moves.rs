@@ -132,6 +132,7 @@ pub const MOVED: &[(&str, Sql)] = &[
     rows!("servers"),
     rows!("virtual_servers"),
     rows!("quotas", concat!(", holder = ", moved!("holder"))),
+    rows!("quotes"),
     rows!("orders"),
     rows!("subscriptions"),
     rows!("services"),

@@ -22,6 +22,7 @@ pub async fn place(conn: &mut Conn, id: &str) -> Result<Option<Path>> {
         "vsr" => path!("virtual_servers"),
         "pln" => path!("plans"),
         "prl" => path!("price_lists"),
+        "quo" => path!("quotes"),
         "ord" => path!("orders"),
         "sub" => path!("subscriptions"),
         "svc" => path!("services"),

@@ -38,6 +38,7 @@ mod prices;
 mod prices_orders;
 mod prices_rules;
 mod quotas;
+mod quotes;
 mod rate_classes;
 mod raw;
 mod replicas;

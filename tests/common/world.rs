@@ -191,6 +191,7 @@ impl World {
                 resources,
                 external_id: None,
             }],
+            quote_id: None,
             external_id: None,
             metadata: BTreeMap::new(),
             fingerprint: String::new(),

@@ -148,7 +148,9 @@ impl Ground {
             .send()
             .await
             .is(200);
+        let asked = json!({"items": [{"action": "add", "plan": plan}]});
         self.ids.extend([
+            ("quotes.own", make("quotes", asked).await),
             ("servers.own", server),
             ("virtual_servers.own", virtual_server),
             ("plans.own", plan),

@@ -4,7 +4,11 @@
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use tenantry::domain::services::holds::On;
-use tenantry::model::ids::{AccountId, KeyId};
+use tenantry::model::Json;
+use tenantry::model::catalog::price_lists::{Adjustment, Offers, Plain, Price, PriceList, Rule};
+use tenantry::model::commerce::orders::Order;
+use tenantry::model::ids::{AccountId, KeyId, PriceListId};
+use tenantry::store::Tx;
 use tenantry::store::replies::Slot;
 use tenantry::store::{accounts, audit, catalog, commerce, events, moves, replies, services};
 
@@ -26,7 +30,8 @@ async fn everyday(world: &World, name: &str, sequence: i64) {
     let reply = replies::find(&mut tx, &slot).await.unwrap().unwrap();
     replies::finish(&mut tx, &slot, &reply).await.unwrap();
     audit::append(&mut tx, &audit::Line { sequence, ..line(operator) }).await.unwrap();
-    catalog::plans::offered(&mut tx, &tenant.path, "mail").await.unwrap().unwrap();
+    catalog::plans::offered(&mut tx, &tenant.path, "mail", None).await.unwrap().unwrap();
+    prices(&mut tx, world, &order).await;
     let [from, to] = [(); 2].map(|()| operator.path.child(AccountId::new()));
     moves::rewrite(&mut tx, &moves::Places { from, to }).await.unwrap();
     tx.commit().await.unwrap();
@@ -52,6 +57,45 @@ async fn everyday(world: &World, name: &str, sequence: i64) {
     audit::after(&mut conn, AccountId::new(), 0, 50).await.unwrap();
 }
 
+/// A price of the plan that was ordered, and how it is found.
+async fn prices(tx: &mut Tx, world: &World, order: &Order) {
+    let (operator, tenant) = (&world.operator, &world.tenant);
+    let subscription =
+        commerce::subscriptions::find(tx, order.items[0].subscription_id).await.unwrap().unwrap();
+    let mut lists = catalog::price_lists::along(tx, &operator.path, Some(&tenant.path)).await.unwrap();
+    if lists.is_empty() {
+        let list = PriceList {
+            id: PriceListId::new(),
+            account_id: operator.id,
+            path: operator.path.clone(),
+            name: "List".into(),
+            currency: "EUR".parse().unwrap(),
+            buyer_id: None,
+            offers: Offers::All,
+            adjustment: Json(Adjustment::TakenOver(Plain {})),
+            exchange_rate: None,
+            metadata: Json(Default::default()),
+            version: 1,
+            created_at: world.clock.now(),
+            updated_at: world.clock.now(),
+        };
+        assert!(catalog::price_lists::insert(tx, &list).await.unwrap());
+        lists.push(list);
+    }
+    let price = Price {
+        price_list_id: lists[0].id,
+        plan_id: subscription.plan_id,
+        valid_from: world.clock.now(),
+        account_id: operator.id,
+        path: operator.path.clone(),
+        rule: Json(Rule::TakenOver(Plain {})),
+        created_at: world.clock.now(),
+    };
+    catalog::prices::put(tx, &price).await.unwrap();
+    let found = catalog::prices::at(tx, &[lists[0].id], &[price.plan_id], price.valid_from).await.unwrap();
+    assert_eq!(found.len(), 1);
+}
+
 /// Each table's row, whatever it is, three thousand times more, in accounts of their own.
 const MULTIPLIED: &[(&str, &str)] = &[
     ("accounts", "'id', 'acc_' || lpad(n::text, 26, '0'), 'path', path || lpad(n::text, 12, '0') || '/'"),
@@ -62,6 +106,11 @@ const MULTIPLIED: &[(&str, &str)] = &[
         "plans",
         "'id', 'pln_' || lpad(n::text, 26, '0'), 'code', n::text, 'account_id', 'acc_' || lpad(n::text, 26, '0')",
     ),
+    (
+        "price_lists",
+        "'id', 'prl_' || lpad(n::text, 26, '0'), 'account_id', 'acc_' || lpad(n::text, 26, '0'), 'path', path || lpad(n::text, 12, '0') || '/'",
+    ),
+    ("prices", "'price_list_id', 'prl_' || lpad(n::text, 26, '0')"),
     ("plan_versions", "'plan_id', 'pln_' || lpad(n::text, 26, '0')"),
     ("orders", "'id', 'ord_' || lpad(n::text, 26, '0')"),
     ("subscriptions", "'id', 'sub_' || lpad(n::text, 26, '0')"),

@@ -184,7 +184,7 @@ async fn sellable(work: &mut Work, seller: &Path, id: PlanId) -> Result<Plan> {
     let found = match own {
         Some(plan) => Some(plan),
         None => {
-            let offer = store::catalog::plans::offered(&mut work.tx, seller, &id.to_string()).await?;
+            let offer = store::catalog::plans::offered(&mut work.tx, seller, &id.to_string(), None).await?;
             offer.map(|offer| offer.plan)
         }
     };

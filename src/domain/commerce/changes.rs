@@ -2,12 +2,14 @@
 
 use serde_json::json;
 
-use super::orders::{agreed, allocated, charges, grants, offer};
+use super::offers::{Sold, charges, sold};
+use super::orders::{allocated, grants};
 use crate::domain::{Error, Object, Result, Work, quotas};
 use crate::model::Json;
 use crate::model::accounts::accounts::Account;
 use crate::model::catalog::plans::PlanTerms;
 use crate::model::commerce::orders::{Item, ItemRequest, ItemStatus};
+use crate::model::commerce::quotes::Quoted;
 use crate::model::commerce::subscriptions::{Subscription, SubscriptionStatus, SubscriptionView};
 use crate::model::events::events::EventType;
 use crate::model::ids::SubscriptionId;
@@ -26,12 +28,9 @@ pub(super) async fn apply(
     id: SubscriptionId,
     quantity: Option<i64>,
     plan: Option<String>,
+    quoted: Option<&Quoted>,
 ) -> Result<(Item, Option<Money>)> {
-    let found = store::commerce::subscriptions::find(&mut work.tx, id).await?;
-    let Some(subscription) = found.filter(|found| found.account_id == account.id) else {
-        let detail = "the account has no such subscription";
-        return Err(Error::invalid(format!("/items/{at}/subscription_id"), "not_found", detail));
-    };
+    let subscription = find(work, account, at, id).await?;
     if !matches!(subscription.status, SubscriptionStatus::Active | SubscriptionStatus::Trialing) {
         return Err(Error::State {
             current: subscription.status.to_string(),
@@ -43,9 +42,9 @@ pub(super) async fn apply(
     let new_quantity = quantity.unwrap_or(subscription.quantity);
     let (plan_id, plan_version, code, terms, price) = match &plan {
         Some(plan) => {
-            let plan = offer(work, account, at, plan, new_quantity).await?.plan;
-            let price = agreed(work, account, at, &plan).await?.map(Json);
-            (plan.id, plan.current, plan.code, plan.terms.0, price)
+            let Sold { offer, agreed } = sold(work, account, at, plan, new_quantity, quoted).await?;
+            let plan = offer.plan;
+            (plan.id, plan.current, plan.code, plan.terms.0, agreed.map(Json))
         }
         None => {
             let code = subscription.plan_code.clone().unwrap_or_default();
@@ -78,6 +77,20 @@ pub(super) async fn apply(
         charges,
     };
     Ok((item, more))
+}
+
+/// The account's subscription that an item is about.
+pub(super) async fn find(
+    work: &mut Work,
+    account: &Account,
+    at: usize,
+    id: SubscriptionId,
+) -> Result<Subscription> {
+    let found = store::commerce::subscriptions::find(&mut work.tx, id).await?;
+    found.filter(|found| found.account_id == account.id).ok_or_else(|| {
+        let detail = "the account has no such subscription";
+        Error::invalid(format!("/items/{at}/subscription_id"), "not_found", detail)
+    })
 }
 
 async fn current(work: &mut Work, subscription: &Subscription) -> Result<PlanTerms> {

@@ -1,4 +1,7 @@
 pub mod changes;
+mod contents;
+mod offers;
 pub mod orders;
 pub mod outcomes;
+pub mod quotes;
 mod spending;

@@ -4,25 +4,25 @@ use std::collections::BTreeMap;
 
 use serde_json::Map;
 
-use super::{changes, spending};
+use super::contents::{check_resources, first_resources};
+use super::offers::{Sold, charges, sold};
+use super::{changes, quotes, spending};
 use crate::domain::accounts::accounts::{Made, open};
-use crate::domain::catalog::pricing::Counter;
 use crate::domain::services::operations::{self, NewOperation};
-use crate::domain::services::resources::{self, NewResource};
-use crate::domain::{Error, Fault, Object, Result, Work, check_version, quotas};
+use crate::domain::services::resources::NewResource;
+use crate::domain::{Error, Object, Result, Work, check_version, quotas};
 use crate::model::accounts::accounts::{Account, AccountType};
-use crate::model::catalog::plans::{Plan, PlanTerms};
-use crate::model::catalog::price_lists::Passed;
-use crate::model::commerce::charges::{Agreed, Charges};
+use crate::model::catalog::plans::PlanTerms;
+use crate::model::commerce::charges::Charges;
 use crate::model::commerce::orders::{Item, ItemRequest, ItemStatus, Order, OrderStatus, OrderView};
+use crate::model::commerce::quotes::Quoted;
 use crate::model::commerce::subscriptions::{Subscription, SubscriptionStatus};
 use crate::model::events::events::EventType;
-use crate::model::ids::{AccountId, OperationId, OrderId, ServiceId, SubscriptionId};
+use crate::model::ids::{AccountId, OperationId, OrderId, QuoteId, ServiceId, SubscriptionId};
 use crate::model::quotas::{Mode, QuotaKey, Taken};
 use crate::model::services::Access;
 use crate::model::services::operations::{Action, Lane, OperationKind, Step};
 use crate::model::services::services::{Lifecycle, Service};
-use crate::model::services::specs::{ResourceSpec, ResourceType};
 use crate::model::{Actor, Json, Precondition};
 use crate::store;
 use crate::store::catalog::plans::Offer;
@@ -35,6 +35,8 @@ pub struct Placing {
     /// Whom it is for; the caller's own account if none is named.
     pub account_id: Option<AccountId>,
     pub items: Vec<NewItem>,
+    /// The quote whose prices it is placed at.
+    pub quote_id: Option<QuoteId>,
     pub external_id: Option<String>,
     pub metadata: BTreeMap<String, String>,
     /// Of the creating body, without passwords.
@@ -63,20 +65,26 @@ pub async fn place(work: &mut Work, actor: &Actor, placing: Placing) -> Result<M
     }
     check_mix(&placing.items)?;
     let id = OrderId::new();
+    let quote = match placing.quote_id {
+        Some(quote) => Some(quotes::accepted(work, &account, quote, id, &placing.items).await?),
+        None => None,
+    };
     let operation_id = OperationId::new();
     let mut job =
         Job { account: &account, order_id: id, operation_id, steps: Vec::new(), reserved: Vec::new() };
     let first = work.place();
     let (mut items, mut spent) = (Vec::new(), Vec::new());
     for (at, item) in placing.items.into_iter().enumerate() {
+        let quoted = quote.as_ref().and_then(|quote| quote.items.get(at));
         let (item, costs) = match item {
             NewItem::Add { plan, quantity, resources, external_id } => {
-                let item = add(work, actor, &mut job, at, plan, quantity, resources, external_id).await?;
+                let item =
+                    add(work, actor, &mut job, at, plan, quantity, resources, external_id, quoted).await?;
                 let costs = item.charges.as_ref().map(Charges::first);
                 (item, costs)
             }
             NewItem::Change { subscription_id, quantity, plan } => {
-                changes::apply(work, &account, at, subscription_id, quantity, plan).await?
+                changes::apply(work, &account, at, subscription_id, quantity, plan, quoted).await?
             }
         };
         items.push(item);
@@ -98,6 +106,7 @@ pub async fn place(work: &mut Work, actor: &Actor, placing: Placing) -> Result<M
         operation_id: (!at_once).then_some(operation_id),
         external_id_by: placing.external_id.is_some().then_some(actor.principal_id),
         external_id: placing.external_id,
+        quote_id: placing.quote_id,
         fingerprint: placing.fingerprint,
         metadata: Json(placing.metadata),
         version: 1,
@@ -149,12 +158,12 @@ fn check_mix(items: &[NewItem]) -> Result<()> {
 }
 
 /// What an order's operation is to do, as it is put together.
-struct Job<'a> {
-    account: &'a Account,
+pub(super) struct Job<'a> {
+    pub(super) account: &'a Account,
     order_id: OrderId,
     operation_id: OperationId,
-    steps: Vec<Step>,
-    reserved: Vec<Taken>,
+    pub(super) steps: Vec<Step>,
+    pub(super) reserved: Vec<Taken>,
 }
 
 /// The ceilings that a plan gives for a quantity.
@@ -173,61 +182,6 @@ pub(super) fn allocated(grants: &[Grant]) -> Vec<(QuotaKey, i64)> {
     grants.iter().filter(whole).map(|grant| (grant.key, grant.ceiling)).collect()
 }
 
-/// The plan that an item names, for the quantity it asks.
-pub(super) async fn offer(
-    work: &mut Work,
-    account: &Account,
-    at: usize,
-    plan: &str,
-    quantity: i64,
-) -> Result<Offer> {
-    let Some(offer) = store::catalog::plans::offered(&mut work.tx, &account.path, plan).await? else {
-        return Err(not_on_sale(at, plan));
-    };
-    match offer.plan.terms.max_quantity {
-        Some(most) if quantity > most => {
-            let detail = format!("the plan goes up to {most}");
-            Err(Error::invalid(format!("/items/{at}/quantity"), "too_large", detail))
-        }
-        _ => Ok(offer),
-    }
-}
-
-/// The price at which the plan is sold to the account now; a plan that is not is refused.
-pub(super) async fn agreed(
-    work: &mut Work,
-    account: &Account,
-    at: usize,
-    plan: &Plan,
-) -> Result<Option<Agreed>> {
-    let Some(counter) = Counter::of(&mut work.tx, &account.path).await? else { return Ok(None) };
-    let passed = counter.prices(&mut work.tx, std::slice::from_ref(plan), work.now).await?;
-    match passed.into_iter().next() {
-        None | Some(Passed::Unpriced) => Ok(None),
-        Some(Passed::Priced(price)) => Ok(Some(Agreed {
-            components: plan.terms.components.clone(),
-            billing_period: plan.terms.billing_period,
-            price,
-        })),
-        Some(Passed::Kept(_)) => Err(not_on_sale(at, &plan.code)),
-    }
-}
-
-/// What the item costs in this quantity.
-pub(super) fn charges(at: usize, agreed: Option<&Agreed>, quantity: i64) -> Result<Option<Charges>> {
-    let Some(agreed) = agreed else { return Ok(None) };
-    let charges = agreed.charges(quantity).ok_or_else(|| {
-        let detail = "costs more than can be counted; order less at once";
-        Error::invalid(format!("/items/{at}/quantity"), "too_large", detail)
-    })?;
-    Ok(Some(charges))
-}
-
-fn not_on_sale(at: usize, plan: &str) -> Error {
-    let detail = format!("{plan:?} is not on sale to this account");
-    Error::invalid(format!("/items/{at}/plan"), "plan_not_applicable", detail)
-}
-
 #[expect(clippy::too_many_arguments, reason = "the members of an item, each once")]
 async fn add(
     work: &mut Work,
@@ -238,16 +192,16 @@ async fn add(
     quantity: i64,
     new_resources: Vec<NewResource>,
     external_id: Option<String>,
+    quoted: Option<&Quoted>,
 ) -> Result<Item> {
     let account = job.account;
-    let offer = offer(work, account, at, &plan, quantity).await?;
+    let Sold { offer, agreed } = sold(work, account, at, &plan, quantity, quoted).await?;
     if offer.in_maintenance {
         let detail = "a server that the plan runs on is in maintenance; try again later".to_owned();
         return Err(Error::PlanNotApplicable(detail));
     }
     let terms = &offer.plan.terms;
     check_resources(at, terms, &new_resources)?;
-    let agreed = agreed(work, account, at, &offer.plan).await?;
     let charges = charges(at, agreed.as_ref(), quantity)?;
     let subscription = Subscription {
         id: SubscriptionId::new(),
@@ -323,58 +277,6 @@ async fn services(
         services.push(service);
     }
     Ok(services)
-}
-
-/// The resources that come with the order: what others stand on is made first.
-async fn first_resources(
-    work: &mut Work,
-    actor: &Actor,
-    job: &mut Job<'_>,
-    services: &[Service],
-    subscription: SubscriptionId,
-    mut new_resources: Vec<NewResource>,
-) -> Result<Vec<crate::model::ids::ResourceId>> {
-    new_resources.sort_by_key(|new| new.spec.resource_type().rank());
-    let mut takes: BTreeMap<QuotaKey, i64> = BTreeMap::new();
-    let mut ids = Vec::new();
-    for new in new_resources {
-        let of = new.spec.resource_type().service_type();
-        let Some(service) = services.iter().find(|service| service.service_type == of) else { continue };
-        for (key, amount) in new.spec.takes() {
-            *takes.entry(key).or_default() += amount;
-        }
-        let resource = resources::insert(work, actor, service, new).await?;
-        job.steps.push(Step::new(Action::EnsureResource, resource.id));
-        ids.push(resource.id);
-    }
-    let takes: Vec<_> = takes.into_iter().collect();
-    job.reserved.extend(quotas::charge(work, subscription, &job.account.path, &takes).await?);
-    Ok(ids)
-}
-
-fn check_resources(at: usize, terms: &PlanTerms, new_resources: &[NewResource]) -> Result<()> {
-    let mut faults = Vec::new();
-    for (n, new) in new_resources.iter().enumerate() {
-        let of = new.spec.resource_type().service_type();
-        if !terms.services.iter().any(|service| service.service_type == of) {
-            let detail = format!("the plan gives no {of} service to put it in");
-            faults.push(Fault::at(format!("/items/{at}/resources/{n}/type"), "not_in_plan", detail));
-        }
-        let has_domain = |domain: &str| {
-            let is =
-                |spec: &ResourceSpec| spec.resource_type() == ResourceType::Domain && spec.name() == domain;
-            new_resources.iter().any(|other| is(&other.spec))
-        };
-        if new.spec.domain_of_address().is_some_and(|domain| !has_domain(domain)) {
-            let detail = "its domain must be among the order's resources";
-            faults.push(Fault::at(
-                format!("/items/{at}/resources/{n}/spec/address"),
-                "no_such_domain",
-                detail,
-            ));
-        }
-    }
-    if faults.is_empty() { Ok(()) } else { Err(Error::Invalid(faults)) }
 }
 
 /// Takes back an order of which nothing has been done yet.

@@ -3,9 +3,11 @@
 use serde_json::json;
 
 use super::charges::Charge;
+use crate::domain::catalog::pricing::Counter;
 use crate::domain::{Result, Work};
 use crate::model::Actor;
 use crate::model::catalog::plans::{Plan, PlanTerms};
+use crate::model::catalog::price_lists::Passed;
 use crate::model::commerce::subscriptions::Subscription;
 use crate::model::quotas::{Quota, QuotaKey, Remedy};
 use crate::model::scopes::Scope;
@@ -22,7 +24,9 @@ pub(super) async fn find(
     charges: &[Charge],
     rows: &[Quota],
 ) -> Result<Vec<Remedy>> {
-    let Some(actor) = actor.filter(|actor| actor.has(Scope::OrdersPlace)) else { return Ok(Vec::new()) };
+    if !actor.is_some_and(|actor| actor.has(Scope::OrdersPlace)) {
+        return Ok(Vec::new());
+    }
     let Some(id) = charges.iter().find_map(|charge| charge.subscription) else { return Ok(Vec::new()) };
     let Some(subscription) = store::commerce::subscriptions::find(&mut work.tx, id).await? else {
         return Ok(Vec::new());
@@ -47,23 +51,28 @@ pub(super) async fn find(
     let mut types: Vec<_> =
         current.iter().flat_map(|terms| &terms.services).map(|service| service.service_type).collect();
     types.sort();
-    let viewer = actor.subject_path.clone();
-    for plan in store::catalog::plans::visible(&mut work.tx, &viewer, None, 100).await? {
-        let fits = plan.id != subscription.plan_id
-            && same_services(&plan, &types)
-            && covers(&plan.terms, subscription.quantity, &needs);
-        if fits && remedies.len() <= PLANS {
-            let title = format!("Move to the plan {}", plan.name);
-            remedies.push(remedy(title, &subscription, json!({"plan": plan.code})));
-        }
-    }
+    let mut plans = store::catalog::plans::on_sale(&mut work.tx, &subscription.path, None, 100).await?;
+    plans.retain(|plan| {
+        plan.id != subscription.plan_id
+            && same_services(plan, &types)
+            && covers(&plan.terms, subscription.quantity, &needs)
+    });
+    let sold = match Counter::of(&mut work.tx, &subscription.path).await? {
+        Some(counter) => counter.prices(&mut work.tx, &plans, work.now).await?,
+        None => vec![Passed::Unpriced; plans.len()],
+    };
+    let offered = plans.iter().zip(sold).filter(|(_, price)| !matches!(price, Passed::Kept(_)));
+    remedies.extend(offered.take(PLANS).map(|(plan, _)| {
+        let title = format!("Move to the plan {}", plan.name);
+        remedy(title, &subscription, json!({"plan": plan.code}))
+    }));
     Ok(remedies)
 }
 
 fn same_services(plan: &Plan, types: &[crate::model::catalog::service_types::ServiceType]) -> bool {
     let mut own: Vec<_> = plan.terms.services.iter().map(|service| service.service_type).collect();
     own.sort();
-    own == types && plan.status == crate::model::catalog::plans::PlanStatus::Active
+    own == types
 }
 
 fn covers(terms: &PlanTerms, quantity: i64, needs: &[(QuotaKey, i64)]) -> bool {
@@ -98,5 +107,5 @@ fn remedy(title: String, subscription: &Subscription, change: serde_json::Value)
         item.extend(change.clone());
     }
     let body = json!({"account_id": subscription.account_id, "items": [item]});
-    Remedy { title, method: "POST", path: "/v1/orders".into(), body }
+    Remedy { title, method: "POST".into(), path: "/v1/orders".into(), body }
 }

@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(agreed(euro, &[(Billing::PerSeat, flat(MAX_PRICE))]).charges(i64::MAX), None);
         let seats = (Billing::PerSeat, flat(MAX_PRICE));
         let most = i64::MAX / MAX_PRICE;
-        assert!(agreed(euro, &[seats.clone()]).charges(most).is_some());
+        assert!(agreed(euro, std::slice::from_ref(&seats)).charges(most).is_some());
         assert_eq!(agreed(euro, &[seats.clone(), seats]).charges(most), None);
     }
 

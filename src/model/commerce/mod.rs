@@ -2,4 +2,5 @@
 
 pub mod charges;
 pub mod orders;
+pub mod quotes;
 pub mod subscriptions;

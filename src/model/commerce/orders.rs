@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::charges::Charges;
-use crate::model::ids::{AccountId, OperationId, OrderId, ResourceId, ServiceId, SubscriptionId};
+use crate::model::ids::{AccountId, OperationId, OrderId, QuoteId, ResourceId, ServiceId, SubscriptionId};
 use crate::model::services::operations::{OperationError, OperationView, Outcome};
 use crate::model::services::specs::ResourceSpec;
 use crate::model::{Json, Path, Time};
@@ -95,6 +95,7 @@ pub struct Order {
     pub operation_id: Option<OperationId>,
     pub external_id: Option<String>,
     pub external_id_by: Option<AccountId>,
+    pub quote_id: Option<QuoteId>,
     pub fingerprint: String,
     pub metadata: Json<BTreeMap<String, String>>,
     pub version: i64,
@@ -136,6 +137,8 @@ pub struct OrderView {
     pub outcome: Option<Outcome>,
     pub retryable: bool,
     pub error: Option<OperationError>,
+    /// The quote whose prices it was placed at.
+    pub quote_id: Option<QuoteId>,
     pub external_id: Option<String>,
     pub metadata: BTreeMap<String, String>,
     pub created_at: Time,
@@ -176,6 +179,7 @@ impl From<Order> for OrderView {
             outcome: order.outcome,
             retryable: order.retryable,
             error: order.error.map(|error| error.0),
+            quote_id: order.quote_id,
             external_id: order.external_id,
             metadata: order.metadata.0,
             created_at: order.created_at,

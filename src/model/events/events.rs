@@ -36,6 +36,8 @@ stored_as_text! {
         /// What a list was to say of a plan from a time ahead was taken back.
         PriceWithdrawn = "price.withdrawn",
         QuotaChanged = "quota.changed",
+        QuoteCreated = "quote.created",
+        QuoteAccepted = "quote.accepted",
         OrderCreated = "order.created",
         OrderCompleted = "order.completed",
         OrderFailed = "order.failed",

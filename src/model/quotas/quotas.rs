@@ -131,7 +131,7 @@ stored_as_text! {
 }
 
 /// A quota that does not suffice.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Violation {
     pub key: QuotaKey,
     pub level: Level,
@@ -143,12 +143,12 @@ pub struct Violation {
 }
 
 /// A call that would make room, ready to be sent.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Remedy {
     /// What the call does, for people.
     pub title: String,
     #[schema(example = "POST")]
-    pub method: &'static str,
+    pub method: String,
     #[schema(example = "/v1/orders")]
     pub path: String,
     /// The request body.

@@ -91,15 +91,20 @@ pub struct Offer {
 }
 
 /// The plan that an account's order means by a code or an identifier: one of its own or of the accounts
-/// above it, the nearest first.
-pub async fn offered(conn: &mut Conn, buyer: &Path, code_or_id: &str) -> Result<Option<Offer>> {
+/// above it, the nearest first. In its current version, or in the one that is named.
+pub async fn offered(
+    conn: &mut Conn,
+    buyer: &Path,
+    code_or_id: &str,
+    version: Option<i64>,
+) -> Result<Option<Offer>> {
     // What is taken out of JSON is a column before it is joined by: row-level security lets only plain columns
     // search an index ahead of it, or every server there is would be read.
     conn.query(sql!(
         "WITH p AS " pg("MATERIALIZED ") "(
              SELECT " columns!() ", " sqlite("json_extract(v.terms, '$.virtual_server_id')")
              pg("v.terms ->> 'virtual_server_id'") " AS placed_by
-             FROM plans p JOIN plan_versions v ON v.plan_id = p.id AND v.number = p.current
+             FROM plans p JOIN plan_versions v ON v.plan_id = p.id AND v.number = COALESCE($3, p.current)
              WHERE (p.code = $2 OR p.id = $2) AND p.status = 'active' AND p.path IN (" upwards!("$1") "))
          SELECT p.id, p.account_id, p.path, p.code, p.name, p.status, p.current, p.metadata, p.version, p.created_at,
              p.updated_at, p.terms, s.placement, EXISTS (
@@ -111,8 +116,15 @@ pub async fn offered(conn: &mut Conn, buyer: &Path, code_or_id: &str) -> Result<
     ))
     .bind(buyer)
     .bind(code_or_id)
+    .bind(version)
     .optional()
     .await
+    .map(|found: Option<Offer>| {
+        found.map(|mut offer| {
+            offer.plan.current = version.unwrap_or(offer.plan.current);
+            offer
+        })
+    })
 }
 
 /// The first of the plans, each once: those from above are found again with each part of a subtree in several.

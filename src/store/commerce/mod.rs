@@ -1,2 +1,3 @@
 pub mod orders;
+pub mod quotes;
 pub mod subscriptions;

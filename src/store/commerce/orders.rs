@@ -7,7 +7,7 @@ use crate::store::{Conn, Result, Tx};
 macro_rules! columns {
     () => {
         "id, account_id, path, status, items, outcome, retryable, error, placed_by, operation_id, external_id,
-         external_id_by, fingerprint, metadata, version, created_at, updated_at"
+         external_id_by, fingerprint, metadata, version, created_at, updated_at, quote_id"
     };
 }
 
@@ -16,7 +16,7 @@ pub async fn insert(tx: &mut Tx, order: &Order) -> Result<bool> {
     let insert = tx
         .later(sql!(
             "INSERT INTO orders (" columns!() ")
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
              ON CONFLICT (external_id_by, external_id) WHERE external_id IS NOT NULL DO NOTHING RETURNING id"
         ))
         .bind(order.id)
@@ -35,7 +35,8 @@ pub async fn insert(tx: &mut Tx, order: &Order) -> Result<bool> {
         .bind(&order.metadata)
         .bind(order.version)
         .bind(order.created_at)
-        .bind(order.updated_at);
+        .bind(order.updated_at)
+        .bind(order.quote_id);
     if order.external_id.is_none() {
         // Nothing else of it is given from outside.
         return insert.send().await.map(|()| true);

@@ -123,9 +123,9 @@ async fn plans_get(mut caller: Caller<need::CatalogRead>) -> Result<HttpResponse
     };
     let found = match own {
         Some(plan) => Some(plan),
-        None => {
-            store::catalog::plans::offered(&mut conn, &viewer, &id.to_string()).await?.map(|offer| offer.plan)
-        }
+        None => store::catalog::plans::offered(&mut conn, &viewer, &id.to_string(), None)
+            .await?
+            .map(|offer| offer.plan),
     };
     let plan: Plan = found.ok_or(Error::NotFound("plan"))?;
     let version = plan.version;

@@ -17,7 +17,7 @@ use crate::domain::commerce::orders::{self, NewItem, Placing};
 use crate::domain::{Error, digest};
 use crate::model::Path;
 use crate::model::commerce::orders::{Order, OrderView};
-use crate::model::ids::{AccountId, OrderId, SubscriptionId};
+use crate::model::ids::{AccountId, OrderId, QuoteId, SubscriptionId};
 use crate::model::scopes::need;
 use crate::store;
 
@@ -92,6 +92,10 @@ struct NewOrder {
     #[validate(nested)]
     #[schema(min_items = 1, max_items = 20)]
     items: Vec<NewOrderItem>,
+    /// A quote that still holds: the items are the quote's, with what is made right away, and cost what it says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    quote_id: Option<QuoteId>,
     /// The caller's own name for the order. A second order with the same name and content answers 200 with
     /// the order that is there.
     #[schema(min_length = 1, max_length = 128, nullable = false, example = "crm:order:4711")]
@@ -121,8 +125,8 @@ impl NewOrder {
                 }
             });
         }
-        let Self { account_id, external_id, metadata, .. } = self;
-        Ok(Placing { account_id, items, external_id, metadata, fingerprint })
+        let Self { account_id, quote_id, external_id, metadata, .. } = self;
+        Ok(Placing { account_id, items, quote_id, external_id, metadata, fingerprint })
     }
 }
 

@@ -1,0 +1,136 @@
+//! Pricing what may be ordered later.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::offers;
+use super::orders::{self, NewItem, Placing};
+use crate::domain::accounts::accounts::open;
+use crate::domain::{Error, Object, Result, Work};
+use crate::model::accounts::accounts::Account;
+use crate::model::commerce::quotes::{Asked, QuotaCheck, Quote, QuoteStatus, Quoted};
+use crate::model::events::events::EventType;
+use crate::model::ids::{AccountId, OrderId, QuoteId};
+use crate::model::{Actor, Json};
+use crate::store;
+
+/// A quote as it is asked for.
+#[derive(Debug, Clone)]
+pub struct Asking {
+    /// Whom it is for; the caller's own account if none is named.
+    pub account_id: Option<AccountId>,
+    pub items: Vec<Asked>,
+    /// For how long it holds.
+    pub holds: Duration,
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// Prices what could be ordered, and tries whether it could be ordered now. What an order would be refused for is
+/// refused, but for a quota that does not suffice: there may be room by the time of the order.
+pub async fn create(work: &mut Work, actor: &Actor, asking: Asking) -> Result<Quote> {
+    let account = open(&mut work.tx, asking.account_id.unwrap_or(actor.subject_id)).await?;
+    let quota = rehearsed(work, actor, &account, &asking.items).await?;
+    let mut items = Vec::new();
+    for (at, asked) in asking.items.into_iter().enumerate() {
+        items.push(offers::quoted(work, &account, at, asked).await?);
+    }
+    let quote = Quote {
+        id: QuoteId::new(),
+        account_id: account.id,
+        path: account.path,
+        status: QuoteStatus::Open,
+        items: Json(items),
+        quota: Json(quota),
+        valid_until: work.now.plus(asking.holds),
+        order_id: None,
+        metadata: Json(asking.metadata),
+        version: 1,
+        created_at: work.now,
+        updated_at: work.now,
+    };
+    store::commerce::quotes::insert(&mut work.tx, &quote).await?;
+    tell(work, EventType::QuoteCreated, &quote);
+    Ok(quote)
+}
+
+/// Places the order as if it were to stay, and takes it back.
+async fn rehearsed(work: &mut Work, actor: &Actor, account: &Account, items: &[Asked]) -> Result<QuotaCheck> {
+    let item = |asked: &Asked| match asked.clone() {
+        Asked::Add { plan, quantity } => {
+            NewItem::Add { plan, quantity, resources: Vec::new(), external_id: None }
+        }
+        Asked::Change { subscription_id, quantity, plan } => {
+            NewItem::Change { subscription_id, quantity, plan }
+        }
+    };
+    let placing = Placing {
+        account_id: Some(account.id),
+        items: items.iter().map(item).collect(),
+        quote_id: None,
+        external_id: None,
+        metadata: BTreeMap::new(),
+        fingerprint: String::new(),
+    };
+    // Who asks for a price spends nothing.
+    let actor = Actor { spend_cap: None, ..actor.clone() };
+    let placed =
+        work.rehearse(&actor, async |work| orders::place(work, &actor, placing).await.map(drop)).await;
+    match placed {
+        Ok(()) => Ok(QuotaCheck { fits: true, ..QuotaCheck::default() }),
+        Err(Error::QuotaExceeded { violations, remedies }) => {
+            Ok(QuotaCheck { fits: false, violations, remedies })
+        }
+        Err(other) => Err(other),
+    }
+}
+
+/// The quote that an order is placed by, if it still holds and the order is what was quoted.
+pub(super) async fn accepted(
+    work: &mut Work,
+    account: &Account,
+    id: QuoteId,
+    order: OrderId,
+    items: &[NewItem],
+) -> Result<Quote> {
+    let found = store::commerce::quotes::find(&mut work.tx, id).await?;
+    let Some(mut quote) = found.filter(|quote| quote.account_id == account.id) else {
+        return Err(Error::invalid("/quote_id", "not_found", "the account has no such quote"));
+    };
+    let status = quote.status_at(work.now);
+    let is_open = status == QuoteStatus::Open;
+    if !is_open || !store::commerce::quotes::accept(&mut work.tx, id, order, work.now).await? {
+        let current = if is_open { QuoteStatus::Accepted } else { status };
+        return Err(Error::State {
+            current: current.to_string(),
+            action: "An order by the quote",
+            allowed: Vec::new(),
+        });
+    }
+    let same = |(quoted, item): (&Quoted, &NewItem)| match (&quoted.asked, item) {
+        (Asked::Add { plan, quantity }, NewItem::Add { plan: ordered, quantity: units, .. }) => {
+            (plan == ordered || quoted.plan_id.to_string() == *ordered) && quantity == units
+        }
+        (
+            Asked::Change { subscription_id, quantity, plan },
+            NewItem::Change { subscription_id: ordered, quantity: units, plan: to },
+        ) => subscription_id == ordered && quantity == units && plan == to,
+        _ => false,
+    };
+    let differs = quote.items.iter().zip(items).position(|pair| !same(pair));
+    if let Some(at) =
+        differs.or((quote.items.len() != items.len()).then_some(quote.items.len().min(items.len())))
+    {
+        let detail = "is not what was quoted; order the quote's items, or ask for another quote";
+        return Err(Error::invalid(format!("/items/{at}"), "differs_from_quote", detail));
+    }
+    (quote.status, quote.order_id) = (QuoteStatus::Accepted, Some(order));
+    (quote.version, quote.updated_at) = (quote.version + 1, work.now);
+    tell(work, EventType::QuoteAccepted, &quote);
+    Ok(quote)
+}
+
+fn tell(work: &mut Work, event_type: EventType, quote: &Quote) {
+    let view = quote.clone().seen_at(work.now);
+    let object = Object::new(quote.id, quote.version, &view);
+    work.event(event_type, (quote.account_id, &quote.path), "quote", object);
+}

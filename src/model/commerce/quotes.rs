@@ -1,0 +1,142 @@
+//! Priced proposals that hold for a while.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::charges::{Agreed, Charges};
+use crate::model::ids::{AccountId, OrderId, PlanId, QuoteId, SubscriptionId};
+use crate::model::quotas::{Remedy, Violation};
+use crate::model::{Json, Path, Time};
+use crate::stored_as_text;
+
+stored_as_text! {
+    /// Where a quote stands.
+    pub enum QuoteStatus {
+        /// It can be ordered by.
+        Open = "open",
+        /// An order was placed by it.
+        Accepted = "accepted",
+        /// Its time is over.
+        Expired = "expired",
+    }
+}
+
+/// What one item of a quote is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum Asked {
+    Add { plan: String, quantity: i64 },
+    Change { subscription_id: SubscriptionId, quantity: Option<i64>, plan: Option<String> },
+}
+
+/// The plan that an item is for, in the version and at the price that it was quoted in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quoted {
+    pub asked: Asked,
+    pub plan_id: PlanId,
+    pub plan_version: i64,
+    pub agreed: Option<Agreed>,
+    pub charges: Option<Charges>,
+}
+
+/// A quote's row.
+#[derive(Debug, Clone, PartialEq, crate::model::rows::Record)]
+pub struct Quote {
+    pub id: QuoteId,
+    pub account_id: AccountId,
+    pub path: Path,
+    /// `open` or `accepted`; that it has expired follows from the time.
+    pub status: QuoteStatus,
+    pub items: Json<Vec<Quoted>>,
+    pub quota: Json<QuotaCheck>,
+    pub valid_until: Time,
+    pub order_id: Option<OrderId>,
+    pub metadata: Json<BTreeMap<String, String>>,
+    pub version: i64,
+    pub created_at: Time,
+    pub updated_at: Time,
+}
+
+/// Whether the quotas sufficed when the quote was made. Nothing is reserved by it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct QuotaCheck {
+    pub fits: bool,
+    pub violations: Vec<Violation>,
+    /// Calls that would make room, ready to be sent.
+    pub remedies: Vec<Remedy>,
+}
+
+/// One item of a quote.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct QuoteItem {
+    /// `add` or `change`.
+    #[schema(example = "add")]
+    pub action: &'static str,
+    /// The plan's code or identifier, where the item names one.
+    #[schema(example = "hosted-mail")]
+    pub plan: Option<String>,
+    pub quantity: Option<i64>,
+    /// The subscription that the item changes.
+    pub subscription_id: Option<SubscriptionId>,
+    /// What it costs whom it is for; none where no account above has a price for it.
+    pub charges: Option<Charges>,
+}
+
+/// A quote as callers see it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Quote)]
+pub struct QuoteView {
+    pub id: QuoteId,
+    /// Whom it is for.
+    pub account_id: AccountId,
+    pub status: QuoteStatus,
+    pub items: Vec<QuoteItem>,
+    pub quota: QuotaCheck,
+    /// Until then an order by it costs what it says.
+    pub valid_until: Time,
+    /// The order that was placed by it.
+    pub order_id: Option<OrderId>,
+    pub metadata: BTreeMap<String, String>,
+    pub created_at: Time,
+    pub updated_at: Time,
+}
+
+impl Quote {
+    /// Where it stands at a time.
+    pub fn status_at(&self, now: Time) -> QuoteStatus {
+        match self.status {
+            QuoteStatus::Open if self.valid_until <= now => QuoteStatus::Expired,
+            status => status,
+        }
+    }
+
+    pub fn seen_at(self, now: Time) -> QuoteView {
+        let status = self.status_at(now);
+        QuoteView {
+            id: self.id,
+            account_id: self.account_id,
+            status,
+            items: self.items.0.into_iter().map(QuoteItem::from).collect(),
+            quota: self.quota.0,
+            valid_until: self.valid_until,
+            order_id: self.order_id,
+            metadata: self.metadata.0,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+        }
+    }
+}
+
+impl From<Quoted> for QuoteItem {
+    fn from(quoted: Quoted) -> Self {
+        let (action, plan, quantity, subscription_id) = match quoted.asked {
+            Asked::Add { plan, quantity } => ("add", Some(plan), Some(quantity), None),
+            Asked::Change { subscription_id, quantity, plan } => {
+                ("change", plan, quantity, Some(subscription_id))
+            }
+        };
+        Self { action, plan, quantity, subscription_id, charges: quoted.charges }
+    }
+}
