@@ -21,7 +21,7 @@ CREATE UNIQUE INDEX price_lists_once ON price_lists (account_id, buyer);
 CREATE INDEX price_lists_by_buyer ON price_lists (path, buyer);
 CREATE INDEX price_lists_by_place ON price_lists (path, id);
 
--- What a list says of a plan from a time on. A row never changes; those that lie ahead can be taken back.
+-- What a list says of a plan from a time on. What was in force never changes; what lies ahead can be taken back, or said anew.
 CREATE TABLE prices (
     price_list_id TEXT        NOT NULL REFERENCES price_lists (id) ON DELETE CASCADE,
     plan_id       TEXT        NOT NULL REFERENCES plans (id),

@@ -3,6 +3,8 @@ CREATE TABLE quotes (
     id          TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     account_id  TEXT COLLATE "C" NOT NULL REFERENCES accounts (id),
     path        TEXT COLLATE "C" NOT NULL,
+    -- Of whom the account bought when it was made.
+    seller_id   TEXT COLLATE "C",
     status      TEXT COLLATE "C" NOT NULL CHECK (status IN ('open', 'accepted')),
     items       JSONB            NOT NULL,
     quota       JSONB            NOT NULL,

@@ -3,6 +3,8 @@ CREATE TABLE quotes (
     id          TEXT        NOT NULL PRIMARY KEY,
     account_id  TEXT        NOT NULL REFERENCES accounts (id),
     path        TEXT        NOT NULL,
+    -- Of whom the account bought when it was made.
+    seller_id   TEXT,
     status      TEXT        NOT NULL CHECK (status IN ('open', 'accepted')),
     items       JSONB       NOT NULL,
     quota       JSONB       NOT NULL,

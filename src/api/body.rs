@@ -86,7 +86,7 @@ impl Schema {
 }
 
 /// The members by which the document's unions are told apart.
-const TAGS: [&str; 3] = ["type", "action", "token_endpoint_auth_method"];
+const TAGS: [&str; 4] = ["type", "action", "kind", "token_endpoint_auth_method"];
 
 /// The faults behind an error. Where none of several variants fits, those of the one that was meant: the
 /// variant whose own member was sent, or else the one that comes nearest.

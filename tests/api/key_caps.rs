@@ -77,6 +77,81 @@ on_both_servers! {
         assert!(refused.text.contains("CHF"), "{}", refused.text);
     }
 
+    async fn a_capped_key_does_not_set_what_it_is_measured_by(site: With::no_workers()) {
+        let (Channel { sub, tenant, plan, .. }, key) = capped(site, euros(Value::Null, 1_000)).await;
+        let asked = json!({"name": "Free", "currency": "EUR"});
+        site.post("/v1/price_lists").key(&key).json(asked).send().await.refused(403, "spend_cap_exceeded");
+        let own = list(site, &sub.key, json!({})).await;
+        let free = fixed(json!([{"from": 1, "amount": 0}]), 0, 0);
+        set(site, &key, &own, &plan, free).send().await.refused(403, "spend_cap_exceeded");
+        let path = format!("/v1/price_lists/{own}");
+        let discount = json!({"adjustment": {"kind": "discounted", "basis_points": 10_000}});
+        site.patch(&path).key(&key).json(discount).send().await.refused(403, "spend_cap_exceeded");
+        site.delete(&path).key(&key).send().await.refused(403, "spend_cap_exceeded");
+        order(site, &key, &tenant.id, 9).send().await.refused(403, "spend_cap_exceeded");
+    }
+
+    async fn of_a_move_counts_what_is_due_once_and_all_of_another_period(site: With::workers()) {
+        let (Channel { world, tenant, .. }, key) = capped(site, euros(Value::Null, 5_000)).await;
+        let root = &site.operator_key;
+        let wholesale = site.all(root, "/v1/price_lists", 200).await[0]["id"].as_str().unwrap().to_owned();
+        let subscription = order(site, &tenant.key, &tenant.id, 20).wait(20).send().await.is(201).text_of("/items/0/subscription_id");
+        let mut plans = Vec::new();
+        for (code, unit, each, once) in [("dear", "month", 100, 5_001), ("yearly", "year", 251, 0), ("fair", "year", 249, 20)] {
+            let components = json!([{"code": "seat", "name": "Seat", "billing": "per_seat"}, {"code": "setup", "name": "Set-up", "billing": "one_time"}]);
+            let terms = json!({"virtual_server_id": world.virtual_server, "services": [{"type": "mail"}], "quotas": [], "components": components, "billing_period": {"unit": unit}});
+            let plan = json!({"code": code, "name": code, "terms": terms});
+            let plan = site.post("/v1/plans").key(root).json(plan).send().await.is(201).id();
+            let flat = |amount: i64| json!({"tiers": [{"from": 1, "amount": amount}]});
+            let rule = json!({"kind": "fixed", "components": {"seat": flat(each), "setup": flat(once)}});
+            set(site, root, &wholesale, &plan, json!({"rule": rule})).send().await.is(200);
+            plans.push(code);
+        }
+        let moved = async |plan: &str| {
+            let mut asked = change(&subscription, json!({"plan": plan}));
+            asked["account_id"] = json!(tenant.id);
+            site.post("/v1/orders").key(&key).json(asked).send().await
+        };
+        moved("dear").await.refused(403, "spend_cap_exceeded");
+        moved("yearly").await.refused(403, "spend_cap_exceeded");
+        moved("fair").await.is(201);
+    }
+
+    async fn a_cap_in_another_currency_begins_to_count_anew(site: With::no_workers()) {
+        let (Channel { sub, tenant, plan, .. }, key) = capped(site, euros(Value::Null, 1_000)).await;
+        let id = format!("key_{}", key.split('_').nth(2).unwrap());
+        order(site, &key, &tenant.id, 8).send().await.is(202);
+        let francs = list(site, &sub.key, json!({"currency": "CHF"})).await;
+        set(site, &sub.key, &francs, &plan, fixed(json!([{"from": 1, "amount": 100}]), 200, 0)).send().await.is(200);
+        let cap = json!({"spend_cap": {"currency": "CHF", "per_day": 1_000}});
+        site.patch(&format!("/v1/keys/{id}")).key(&sub.key).json(cap).send().await.is(200);
+        until("the cap is in francs", async || order(site, &key, &tenant.id, 8).send().await.status == 202).await;
+        order(site, &key, &tenant.id, 1).send().await.refused(403, "spend_cap_exceeded");
+    }
+
+    async fn of_two_changes_of_a_key_at_once_none_is_lost(site: With::no_workers()) {
+        let (Channel { sub, .. }, _) = capped(site, euros(Value::Null, 1)).await;
+        for round in 0..5 {
+            let made = site.post("/v1/keys").key(&site.operator_key).json(json!({"account_id": sub.id, "name": "k", "bundle": "crm"}));
+            let path = format!("/v1/keys/{}", made.send().await.is(201).id());
+            let change = |asked: Value| {
+                let (path, site) = (path.clone(), &site);
+                async move {
+                    loop {
+                        let answer = site.patch(&path).key(&site.operator_key).json(asked.clone()).send().await;
+                        if answer.status == 200 {
+                            break;
+                        }
+                        answer.refused(409, "concurrent_change");
+                    }
+                }
+            };
+            tokio::join!(change(json!({"spend_cap": euros(Value::Null, round)})), change(json!({"rate_class": "bulk"})));
+            let now = site.get(&path).key(&site.operator_key).send().await.is(200);
+            assert_eq!((&now.body["spend_cap"]["per_day"], &now.body["rate_class"]), (&json!(round), &json!("bulk")));
+        }
+    }
+
     async fn orders_at_once_do_not_pass_the_cap_together(site: With::no_workers()) {
         let (Channel { tenant, .. }, key) = capped(site, euros(Value::Null, 3_500)).await;
         let calls = (0..8).map(|_| tokio::spawn(order(site, &key, &tenant.id, 8).send()));
@@ -99,7 +174,13 @@ on_both_servers! {
             let asked = json!({"name": "more", "scopes": ["orders:place"], "spend_cap": cap});
             make(asked).await.refused(403, "scope_escalation");
         }
+        make(json!({"name": "more", "scopes": ["prices:write"]})).await.refused(403, "scope_escalation");
         make(json!({"name": "reads", "scopes": ["orders:read"], "hold_classes": []})).await.is(201);
+        // Nor does another key do it for it.
+        let helper = json!({"name": "helps", "scopes": ["keys:write", "keys:read"], "hold_classes": []});
+        let helper = make(helper).await.is(201).text_at("secret");
+        let lifted = site.patch(&format!("/v1/keys/{id}")).key(&helper).json(json!({"spend_cap": null}));
+        lifted.send().await.refused(403, "scope_escalation");
         let other = site.post("/v1/keys").key(&sub.key).json(json!({"name": "other", "bundle": "crm"})).send().await.is(201);
         site.post(&format!("/v1/keys/{}/rotate", other.id())).key(&key).send().await.refused(403, "scope_escalation");
         let change = |by: &str, cap: Value| site.patch(&format!("/v1/keys/{id}")).key(by).json(json!({"spend_cap": cap})).send();

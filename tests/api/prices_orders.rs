@@ -42,9 +42,11 @@ on_both_servers! {
         let subscription = item["subscription_id"].as_str().unwrap();
         let read = async || site.get(&format!("/v1/subscriptions/{subscription}")).key(by).send().await.is(200).body;
         let kept = read().await;
-        assert_eq!((&kept["charges"], &kept["price"]["components"][0]["tiers"][1]["unit_price"]), (&due, &eur(495)));
+        let running = json!({"lines": [lines[0], lines[2]], "billing_period": month, "recurring": eur(249 * 550), "once": eur(0)});
+        assert_eq!((&kept["charges"], &kept["price"]["components"][0]["tiers"][1]["unit_price"]), (&running, &eur(495)));
         let more = site.post("/v1/orders").key(by).json(change(subscription, json!({"quantity": 300}))).send().await.is(201);
         assert_eq!(more.body["items"][0]["charges"]["recurring"], eur(300 * 495), "the tier from 250 on");
+        assert_eq!(more.body["items"][0]["charges"]["once"], eur(0), "it was set up once");
         assert_eq!(read().await["charges"]["recurring"], eur(300 * 495));
         // Moved to another plan it costs what that one does now.
         let terms = json!({"virtual_server_id": world.virtual_server, "services": [{"type": "mail"}], "quotas": [],

@@ -65,7 +65,15 @@ on_both_servers! {
             ("/rule/components/setup/tiers", "tiers"),
         ];
         assert_eq!(refused.faults(), expected.map(|(place, code)| (place.to_owned(), code.to_owned())));
-        for rule in [json!({"kind": "gift"}), json!({"kind": "marked_up"}), json!({"kind": "discounted", "basis_points": 10_001}), json!({"kind": "withheld", "basis_points": 1}), json!({"kind": "fixed", "components": {"seat": {"tiers": [{"from": 1, "amount": 0.5}]}}})] {
+        let faults = async |rule: Value| {
+            let refused = set(site, by, &id, &plan, json!({"rule": rule})).send().await.refused(422, "validation_failed");
+            refused.body["errors"].clone()
+        };
+        let known = "must be one of taken_over, marked_up, discounted, fixed, unlisted, withheld";
+        assert_eq!(faults(json!({"kind": "gift"})).await, json!([{"pointer": "/rule/kind", "code": "not_allowed", "detail": known}]));
+        assert_eq!(faults(json!({"kind": "fixed"})).await[0]["pointer"], "/rule/components");
+        assert_eq!(faults(json!({"kind": "marked_up", "percent": 10})).await[0]["pointer"], "/rule/percent");
+        for rule in [json!({"kind": "marked_up"}), json!({"kind": "discounted", "basis_points": 10_001}), json!({"kind": "withheld", "basis_points": 1}), json!({"kind": "fixed", "components": {"seat": {"tiers": [{"from": 1, "amount": 0.5}]}}})] {
             set(site, by, &id, &plan, json!({"rule": rule})).send().await.refused(422, "validation_failed");
         }
         set(site, by, &id, "pln_01jq3v8z0kf5n9d2t7x4m6c1ab", json!({"rule": {"kind": "withheld"}})).send().await.refused(404, "not_found");

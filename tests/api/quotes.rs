@@ -45,7 +45,7 @@ on_both_servers! {
         assert_eq!(order.body["items"][0]["charges"], quote.body["items"][0]["charges"]);
         let subscription = order.text_of("/items/0/subscription_id");
         let runs = site.get(&format!("/v1/subscriptions/{subscription}")).key(&tenant.key).send().await.is(200);
-        assert_eq!((&runs.body["plan_version"], &runs.body["charges"]), (&json!(1), &quote.body["items"][0]["charges"]));
+        assert_eq!((&runs.body["plan_version"], &runs.body["charges"]["recurring"]), (&json!(1), &quote.body["items"][0]["charges"]["recurring"]));
         let place = format!("/v1/quotes/{}", quote.id());
         let taken = site.get(&place).key(&tenant.key).send().await.is(200);
         assert_eq!((&taken.body["status"], &taken.body["order_id"]), (&json!("accepted"), &json!(order.id())));
@@ -70,14 +70,18 @@ on_both_servers! {
         assert_eq!(short.body["quota"]["fits"], false);
         assert_eq!(short.body["quota"]["violations"], json!([{"key": "mail.mailboxes", "level": "upstream", "holder": null, "requested": 6, "available": null}]));
         let fits = ask(site, &tenant.key, items(5)).send().await.is(201);
-        assert_eq!(fits.body["quota"], json!({"fits": true, "violations": [], "remedies": []}));
+        assert_eq!(fits.body["quota"], json!({"fits": true, "violations": []}));
+        // Its seller is told no more: the account reads the same.
+        let asked = json!({"account_id": tenant.id, "items": items(6)});
+        let of_seller = site.post("/v1/quotes").key(root).json(asked).send().await.is(201);
+        assert_eq!(of_seller.body["quota"], short.body["quota"]);
         let row = site.quota(root, &world.reseller.id, "mail.mailboxes").await.unwrap();
         assert_eq!((&row["used"], &row["reserved"]), (&json!(0), &json!(0)));
         for noun in ["orders", "subscriptions", "services", "operations"] {
             assert_eq!(site.all(&tenant.key, &format!("/v1/{noun}"), 200).await.len(), before.len(), "{noun}");
         }
         let told: Vec<_> = all_told(site, &tenant.key).await.into_iter().map(|event| event["type"].clone()).filter(|event| event != "key.created" && event != "account.created").collect();
-        assert_eq!(told, ["quote.created", "quote.created"]);
+        assert_eq!(told, ["quote.created", "quote.created", "quote.created"]);
         // Of two that fit alone the second order does not any more.
         let other = ask(site, &tenant.key, items(5)).send().await.is(201).id();
         by_quote(site, &tenant.key, &fits.id(), items(5)).send().await.is(201);
@@ -124,8 +128,47 @@ on_both_servers! {
         let refused = site.post("/v1/orders").key(&sub.key).json(mine).send().await.refused(422, "validation_failed");
         assert_eq!(refused.faults(), [("/quote_id".into(), "not_found".into())]);
         // By whichever name the plan goes.
-        let good = json!({"quote_id": quote, "items": [item(&plan, 2), item(&plan, 1)]});
+        let good = json!({"quote_id": quote, "items": [item(&plan, 2), item("seats", 1)]});
         site.post("/v1/orders").key(&tenant.key).json(good).send().await.is(202);
+    }
+
+    async fn a_quote_of_a_change_is_void_once_the_subscription_is_another(site: With::workers()) {
+        let (Channel { world, tenant, .. }, wholesale) = priced(site, 500).await;
+        let by = &tenant.key;
+        let made = site.post("/v1/orders").key(by).wait(20).json(add("seats", 2, json!([]))).send().await.is(201);
+        let subscription = made.text_of("/items/0/subscription_id");
+        let plus = seats(site, &world.virtual_server, "plus").await;
+        set(site, &site.operator_key, &wholesale, &plus, fixed(json!([{"from": 1, "amount": 700}]), 0, 0)).send().await.is(200);
+        let changed = |to: Value| {
+            let mut item = json!({"action": "change", "subscription_id": subscription});
+            item.as_object_mut().unwrap().extend(to.as_object().unwrap().clone());
+            json!([item])
+        };
+        let (more, moved) = (changed(json!({"quantity": 4})), changed(json!({"plan": plus})));
+        let quotes = [&more, &moved].map(|items| ask(site, by, items.clone()).send());
+        let [more_quote, moved_quote] = quotes;
+        let (more_quote, moved_quote) = (more_quote.await.is(201).id(), moved_quote.await.is(201).id());
+        site.post("/v1/orders").key(by).json(json!({"items": changed(json!({"quantity": 3}))})).send().await.is(201);
+        let differs = [("/items/0".to_owned(), "differs_from_quote".to_owned())];
+        let refused = by_quote(site, by, &moved_quote, moved.clone()).send().await.refused(422, "validation_failed");
+        assert_eq!(refused.faults(), differs);
+        let fresh = ask(site, by, changed(json!({"plan": "plus"}))).send().await.is(201).id();
+        by_quote(site, by, &fresh, moved).send().await.is(201);
+        let refused = by_quote(site, by, &more_quote, more.clone()).send().await.refused(422, "validation_failed");
+        assert_eq!(refused.faults(), differs);
+        let twice = json!([more[0], {"action": "change", "subscription_id": subscription, "plan": "seats"}]);
+        let refused = ask(site, by, twice).send().await.refused(422, "validation_failed");
+        assert_eq!(refused.faults(), [("/items/1/subscription_id".into(), "duplicate".into())]);
+    }
+
+    async fn a_quote_is_the_sellers_of_whom_the_account_bought(site: With::no_workers()) {
+        let (Channel { reseller, tenant, .. }, _) = priced(site, 500).await;
+        let quote = ask(site, &tenant.key, add_seats(1)).send().await.is(201).id();
+        let asked = json!({"parent_id": reseller.id});
+        let moved = site.post(&format!("/v1/accounts/{}/move", tenant.id)).key(&site.operator_key).json(asked);
+        moved.send().await.is(200);
+        let refused = by_quote(site, &tenant.key, &quote, add_seats(1)).send().await.refused(422, "validation_failed");
+        assert_eq!(refused.faults(), [("/quote_id".into(), "other_seller".into())]);
     }
 
     async fn what_could_not_be_ordered_is_not_quoted(site: With::no_workers()) {

@@ -66,8 +66,9 @@ impl Rights<'_> {
         if !lies_inside(self.allowed_addresses, &actor.allowed_addresses) {
             return Err(Error::ScopeEscalation("addresses outside its own".into()));
         }
-        if actor.spend_cap.is_some() && !self.is_own && self.scopes.contains(&Scope::OrdersPlace) {
-            return Err(Error::ScopeEscalation("orders that do not count for its own cap".into()));
+        let spends = |scope: &Scope| matches!(scope, Scope::OrdersPlace | Scope::PricesWrite);
+        if actor.spend_cap.is_some() && !self.is_own && self.scopes.iter().any(spends) {
+            return Err(Error::ScopeEscalation("orders and prices that do not count for its own cap".into()));
         }
         match actor.expires_at {
             Some(end) if self.expires_at.is_none_or(|expires| expires > end) => {
@@ -75,6 +76,16 @@ impl Rights<'_> {
             }
             _ => Ok(()),
         }
+    }
+}
+
+fn rights(key: &Key, is_own: bool) -> Rights<'_> {
+    Rights {
+        scopes: &key.scopes,
+        hold_classes: &key.hold_classes,
+        allowed_addresses: &key.allowed_addresses,
+        expires_at: key.expires_at,
+        is_own,
     }
 }
 
@@ -156,7 +167,7 @@ pub async fn insert(work: &mut Work, account: &Account, issue: Issue, created_by
     };
     store::accounts::keys::insert(&mut work.tx, &key).await?;
     if key.spend_cap.is_some() {
-        store::accounts::spending::begin(&mut work.tx, &key).await?;
+        store::accounts::spending::begin(&mut work.tx, &key, false).await?;
     }
     tell(work, EventType::KeyCreated, &key);
     Ok(key)
@@ -214,14 +225,7 @@ async fn reopened(
     let key = find(work, id).await?;
     check_version(work, Versioned::Key, id, key.version, expected).await?;
     super::accounts::open(&mut work.tx, key.account_id).await?;
-    let rights = Rights {
-        scopes: &key.scopes,
-        hold_classes: &key.hold_classes,
-        allowed_addresses: &key.allowed_addresses,
-        expires_at: key.expires_at,
-        is_own: id == actor.key_id,
-    };
-    rights.within(actor)?;
+    rights(&key, id == actor.key_id).within(actor)?;
     match key.expires_at.is_some_and(|expires| expires <= work.now) {
         true => Err(over("expired", action)),
         false => Ok(()),
@@ -296,17 +300,20 @@ pub async fn change(
         key.rate_class = rate_class(actor, &key.path, Some(asked), own)?;
     }
     if let Some(cap) = change.spend_cap.map(|cap| cap.map(Json)).filter(|cap| *cap != key.spend_cap) {
-        if actor.spend_cap.is_some() {
-            return Err(Error::ScopeEscalation("a cap that is for a key without one to set".into()));
-        }
+        // Who lets a key order for more could order for as much himself.
+        rights(&key, false).within(actor)?;
+        let anew = key.spend_cap.zip(cap).is_some_and(|(old, new)| old.currency != new.currency);
         key.spend_cap = cap;
-        store::accounts::spending::begin(&mut work.tx, &key).await?;
+        store::accounts::spending::begin(&mut work.tx, &key, anew).await?;
     }
     if key == found {
         return Ok(found);
     }
-    if !store::accounts::keys::update(&mut work.tx, &key).await? {
-        return Err(over(KeyStatus::Revoked.as_str(), "Changing the key"));
+    let written = store::accounts::keys::update(&mut work.tx, &key).await?;
+    let now = find(work, id).await?;
+    match (written, now.status) {
+        (true, _) => Ok(now),
+        (false, KeyStatus::Active) => Err(Error::Busy),
+        (false, KeyStatus::Revoked) => Err(over(KeyStatus::Revoked.as_str(), "Changing the key")),
     }
-    find(work, id).await
 }

@@ -34,6 +34,7 @@ pub struct Draft {
 
 /// Makes a list for all customers of the account acted for, or for one of them.
 pub async fn create(work: &mut Work, actor: &Actor, draft: Draft) -> Result<PriceList> {
+    uncapped(actor)?;
     let account = open(&mut work.tx, actor.subject_id).await?;
     if matches!(account.account_type, AccountType::Tenant | AccountType::Agent) {
         let detail = format!("a {} has no customers", account.account_type);
@@ -82,11 +83,12 @@ pub struct Change {
 /// Changes what a list says of all plans; from now on, and only at a version that `expected` admits.
 pub async fn change(
     work: &mut Work,
+    actor: &Actor,
     id: PriceListId,
     change: Change,
     expected: &Precondition,
 ) -> Result<PriceList> {
-    let mut list = find(work, id, expected).await?;
+    let mut list = find(work, actor, id, expected).await?;
     let before = PriceListView::from(list.clone());
     list.name = change.name.unwrap_or(list.name);
     list.offers = change.offers.unwrap_or(list.offers);
@@ -99,8 +101,8 @@ pub async fn change(
 }
 
 /// Removes a list with all it says. Its customers go by the list for all; without one they pay what the account pays.
-pub async fn remove(work: &mut Work, id: PriceListId, expected: &Precondition) -> Result<()> {
-    let list = find(work, id, expected).await?;
+pub async fn remove(work: &mut Work, actor: &Actor, id: PriceListId, expected: &Precondition) -> Result<()> {
+    let list = find(work, actor, id, expected).await?;
     store::catalog::price_lists::remove(&mut work.tx, id).await?;
     tell(work, EventType::PriceListDeleted, &list, None);
     Ok(())
@@ -109,13 +111,14 @@ pub async fn remove(work: &mut Work, id: PriceListId, expected: &Precondition) -
 /// Has a list say something of a plan from a time on, now if none is named.
 pub async fn set_price(
     work: &mut Work,
+    actor: &Actor,
     id: PriceListId,
     plan_id: PlanId,
     rule: Rule,
     valid_from: Option<Time>,
     expected: &Precondition,
 ) -> Result<(PriceList, Price)> {
-    let list = find(work, id, expected).await?;
+    let list = find(work, actor, id, expected).await?;
     let valid_from = valid_from.unwrap_or(work.now);
     if valid_from < work.now {
         let detail = "must not lie in the past: what was ordered until now was ordered at the prices of then";
@@ -141,12 +144,13 @@ pub async fn set_price(
 /// Takes back what a list was to say from a time ahead.
 pub async fn withdraw_price(
     work: &mut Work,
+    actor: &Actor,
     id: PriceListId,
     plan_id: PlanId,
     valid_from: Time,
     expected: &Precondition,
 ) -> Result<PriceList> {
-    let list = find(work, id, expected).await?;
+    let list = find(work, actor, id, expected).await?;
     let found = store::catalog::prices::find(&mut work.tx, id, plan_id, valid_from).await?;
     let price = found.ok_or(Error::NotFound("price"))?;
     if price.valid_from <= work.now {
@@ -162,7 +166,17 @@ pub async fn withdraw_price(
     Ok(list)
 }
 
-async fn find(work: &mut Work, id: PriceListId, expected: &Precondition) -> Result<PriceList> {
+/// A key with a cap sets no prices: they are what it is measured by.
+fn uncapped(actor: &Actor) -> Result<()> {
+    match actor.spend_cap {
+        None => Ok(()),
+        Some(_) => Err(Error::SpendCap("A key with a cap on what it spends sets no prices.".into())),
+    }
+}
+
+/// The list that is to be changed.
+async fn find(work: &mut Work, actor: &Actor, id: PriceListId, expected: &Precondition) -> Result<PriceList> {
+    uncapped(actor)?;
     let found = store::catalog::price_lists::find(&mut work.tx, id).await?;
     let list = found.ok_or(Error::NotFound("price list"))?;
     check_version(work, Versioned::PriceList, id, list.version, expected).await?;

@@ -4,10 +4,12 @@ use serde_json::json;
 
 use super::offers::{Sold, charges, sold};
 use super::orders::{allocated, grants};
+use super::quotes;
 use crate::domain::{Error, Object, Result, Work, quotas};
 use crate::model::Json;
 use crate::model::accounts::accounts::Account;
 use crate::model::catalog::plans::PlanTerms;
+use crate::model::commerce::charges::Charges;
 use crate::model::commerce::orders::{Item, ItemRequest, ItemStatus};
 use crate::model::commerce::quotes::Quoted;
 use crate::model::commerce::subscriptions::{Subscription, SubscriptionStatus, SubscriptionView};
@@ -53,6 +55,14 @@ pub(super) async fn apply(
         }
     };
     let charges = charges(at, price.as_deref(), new_quantity)?;
+    let charges = if plan.is_some() { charges } else { charges.map(Charges::of_running) };
+    let is_other = |quoted: &Quoted| {
+        (quoted.plan_id, quoted.plan_version, quoted.quantity) != (plan_id, plan_version, new_quantity)
+            || quoted.charges != charges
+    };
+    if quoted.is_some_and(is_other) {
+        return Err(quotes::differs(at));
+    }
     let before = subscription.price.as_ref().and_then(|agreed| agreed.charges(subscription.quantity));
     let more = charges.as_ref().map(|charges| charges.above(before.as_ref()));
     check_same_services(at, &now, &terms)?;

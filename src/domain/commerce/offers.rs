@@ -74,8 +74,9 @@ pub(super) fn charges(at: usize, agreed: Option<&Agreed>, quantity: i64) -> Resu
 
 /// What an item is quoted at now.
 pub(super) async fn quoted(work: &mut Work, account: &Account, at: usize, asked: Asked) -> Result<Quoted> {
-    let of_plan = |sold: Sold| (sold.offer.plan.id, sold.offer.plan.current, sold.agreed);
-    let ((plan_id, plan_version, agreed), quantity) = match &asked {
+    let of_plan = |Sold { offer, agreed }| (offer.plan.id, offer.plan.current, offer.plan.code, agreed);
+    let mut runs_on = false;
+    let ((plan_id, plan_version, code, agreed), quantity) = match &asked {
         Asked::Add { plan, quantity } => {
             (of_plan(sold(work, account, at, plan, *quantity, None).await?), *quantity)
         }
@@ -84,11 +85,16 @@ pub(super) async fn quoted(work: &mut Work, account: &Account, at: usize, asked:
             let quantity = quantity.unwrap_or(runs.quantity);
             let bought = match plan {
                 Some(plan) => of_plan(sold(work, account, at, plan, quantity, None).await?),
-                None => (runs.plan_id, runs.plan_version, runs.price.map(|agreed| agreed.0)),
+                None => {
+                    runs_on = true;
+                    let code = runs.plan_code.unwrap_or_default();
+                    (runs.plan_id, runs.plan_version, code, runs.price.map(|agreed| agreed.0))
+                }
             };
             (bought, quantity)
         }
     };
     let charges = charges(at, agreed.as_ref(), quantity)?;
-    Ok(Quoted { asked, plan_id, plan_version, agreed, charges })
+    let charges = if runs_on { charges.map(Charges::of_running) } else { charges };
+    Ok(Quoted { asked, plan_id, plan_version, code, quantity, agreed, charges })
 }

@@ -1,6 +1,6 @@
 //! Pricing what may be ordered later.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::offers;
@@ -29,6 +29,7 @@ pub struct Asking {
 /// refused, but for a quota that does not suffice: there may be room by the time of the order.
 pub async fn create(work: &mut Work, actor: &Actor, asking: Asking) -> Result<Quote> {
     let account = open(&mut work.tx, asking.account_id.unwrap_or(actor.subject_id)).await?;
+    once_each(&asking.items)?;
     let quota = rehearsed(work, actor, &account, &asking.items).await?;
     let mut items = Vec::new();
     for (at, asked) in asking.items.into_iter().enumerate() {
@@ -38,6 +39,7 @@ pub async fn create(work: &mut Work, actor: &Actor, asking: Asking) -> Result<Qu
         id: QuoteId::new(),
         account_id: account.id,
         path: account.path,
+        seller_id: account.parent_id,
         status: QuoteStatus::Open,
         items: Json(items),
         quota: Json(quota),
@@ -51,6 +53,20 @@ pub async fn create(work: &mut Work, actor: &Actor, asking: Asking) -> Result<Qu
     store::commerce::quotes::insert(&mut work.tx, &quote).await?;
     tell(work, EventType::QuoteCreated, &quote);
     Ok(quote)
+}
+
+/// Each item is priced by itself: of two changes of one subscription the second would rest on the first.
+fn once_each(items: &[Asked]) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    for (at, asked) in items.iter().enumerate() {
+        if let Asked::Change { subscription_id, .. } = asked
+            && !seen.insert(*subscription_id)
+        {
+            let detail = "is in the quote twice";
+            return Err(Error::invalid(format!("/items/{at}/subscription_id"), "duplicate", detail));
+        }
+    }
+    Ok(())
 }
 
 /// Places the order as if it were to stay, and takes it back.
@@ -71,15 +87,13 @@ async fn rehearsed(work: &mut Work, actor: &Actor, account: &Account, items: &[A
         metadata: BTreeMap::new(),
         fingerprint: String::new(),
     };
-    // Who asks for a price spends nothing.
-    let actor = Actor { spend_cap: None, ..actor.clone() };
+    // Who asks for a price spends nothing. What is short is told to the account, whoever asks.
+    let actor = Actor { spend_cap: None, principal_path: account.path.clone(), ..actor.clone() };
     let placed =
         work.rehearse(&actor, async |work| orders::place(work, &actor, placing).await.map(drop)).await;
     match placed {
         Ok(()) => Ok(QuotaCheck { fits: true, ..QuotaCheck::default() }),
-        Err(Error::QuotaExceeded { violations, remedies }) => {
-            Ok(QuotaCheck { fits: false, violations, remedies })
-        }
+        Err(Error::QuotaExceeded { violations, .. }) => Ok(QuotaCheck { fits: false, violations }),
         Err(other) => Err(other),
     }
 }
@@ -96,6 +110,10 @@ pub(super) async fn accepted(
     let Some(mut quote) = found.filter(|quote| quote.account_id == account.id) else {
         return Err(Error::invalid("/quote_id", "not_found", "the account has no such quote"));
     };
+    if quote.seller_id != account.parent_id {
+        let detail = "was made when the account bought of somebody else; ask for another quote";
+        return Err(Error::invalid("/quote_id", "other_seller", detail));
+    }
     let status = quote.status_at(work.now);
     let is_open = status == QuoteStatus::Open;
     if !is_open || !store::commerce::quotes::accept(&mut work.tx, id, order, work.now).await? {
@@ -106,27 +124,42 @@ pub(super) async fn accepted(
             allowed: Vec::new(),
         });
     }
-    let same = |(quoted, item): (&Quoted, &NewItem)| match (&quoted.asked, item) {
-        (Asked::Add { plan, quantity }, NewItem::Add { plan: ordered, quantity: units, .. }) => {
-            (plan == ordered || quoted.plan_id.to_string() == *ordered) && quantity == units
-        }
-        (
-            Asked::Change { subscription_id, quantity, plan },
-            NewItem::Change { subscription_id: ordered, quantity: units, plan: to },
-        ) => subscription_id == ordered && quantity == units && plan == to,
-        _ => false,
+    let shorter = quote.items.len().min(items.len());
+    let longer = quote.items.len().max(items.len());
+    let same = |at: &usize| {
+        quote.items.get(*at).zip(items.get(*at)).is_some_and(|(quoted, item)| is_same(quoted, item))
     };
-    let differs = quote.items.iter().zip(items).position(|pair| !same(pair));
-    if let Some(at) =
-        differs.or((quote.items.len() != items.len()).then_some(quote.items.len().min(items.len())))
-    {
-        let detail = "is not what was quoted; order the quote's items, or ask for another quote";
-        return Err(Error::invalid(format!("/items/{at}"), "differs_from_quote", detail));
+    if let Some(at) = (0..longer).find(|at| !same(at)) {
+        return Err(differs(at.min(shorter)));
     }
     (quote.status, quote.order_id) = (QuoteStatus::Accepted, Some(order));
     (quote.version, quote.updated_at) = (quote.version + 1, work.now);
     tell(work, EventType::QuoteAccepted, &quote);
     Ok(quote)
+}
+
+/// An item that is not what was quoted.
+pub(super) fn differs(at: usize) -> Error {
+    let detail = "is not what was quoted; order the quote's items, or ask for another quote";
+    Error::invalid(format!("/items/{at}"), "differs_from_quote", detail)
+}
+
+/// Whether an order's item is what was quoted, by whichever name it calls the plan.
+fn is_same(quoted: &Quoted, item: &NewItem) -> bool {
+    let names = |ordered: &String| *ordered == quoted.code || *ordered == quoted.plan_id.to_string();
+    match (&quoted.asked, item) {
+        (Asked::Add { quantity, .. }, NewItem::Add { plan, quantity: units, .. }) => {
+            names(plan) && quantity == units
+        }
+        (
+            Asked::Change { subscription_id, quantity, plan },
+            NewItem::Change { subscription_id: ordered, quantity: units, plan: to },
+        ) => {
+            let plans = plan.is_some() == to.is_some() && to.as_ref().is_none_or(names);
+            subscription_id == ordered && quantity == units && plans
+        }
+        _ => false,
+    }
 }
 
 fn tell(work: &mut Work, event_type: EventType, quote: &Quote) {

@@ -13,7 +13,7 @@ pub type Spent = Vec<Option<Money>>;
 pub async fn count(work: &mut Work, actor: &Actor, spent: &Spent) -> Result<()> {
     let Some(cap) = actor.spend_cap else { return Ok(()) };
     let amount = total(&cap, spent)?;
-    if cap.per_order.is_some_and(|most| amount > most) {
+    if amount > cap.per_order.unwrap_or(cap.per_day).min(cap.per_day) {
         return Err(Error::SpendCap("The order costs more than may be ordered with the key at once.".into()));
     }
     match store::accounts::spending::spend(&mut work.tx, actor.key_id, work.now.day(), amount, cap.per_day)

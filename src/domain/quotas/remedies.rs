@@ -107,5 +107,5 @@ fn remedy(title: String, subscription: &Subscription, change: serde_json::Value)
         item.extend(change.clone());
     }
     let body = json!({"account_id": subscription.account_id, "items": [item]});
-    Remedy { title, method: "POST".into(), path: "/v1/orders".into(), body }
+    Remedy { title, method: "POST", path: "/v1/orders".into(), body }
 }

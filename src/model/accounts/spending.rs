@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use crate::model::money::Currency;
 
 /// How much may be ordered with a key, in minor units of a currency. Of an order counts what it costs with itself and in
-/// its first billing period; of a change of what runs, what it costs more in each. What has no price, or one in another
+/// its first billing period; of a change of what runs, what it costs more in each, and what is due once. What has no price, or one in another
 /// currency, cannot be ordered with the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

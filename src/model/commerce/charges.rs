@@ -86,11 +86,21 @@ impl Charges {
         self.recurring.currency.money(self.recurring.amount.saturating_add(self.once.amount))
     }
 
-    /// By how much a billing period costs more than one did before; all of it if that was in another currency.
+    /// What is charged of what runs already: not again what was charged with its order.
+    pub fn of_running(mut self) -> Self {
+        self.lines.retain(|line| line.billing != Billing::OneTime);
+        self.once = self.once.currency.money(0);
+        self
+    }
+
+    /// What is due once, and by how much a billing period costs more than one did before; all of it if that was in
+    /// another currency or of another length.
     pub fn above(&self, before: Option<&Charges>) -> Money {
-        let same = before.filter(|before| before.recurring.currency == self.recurring.currency);
+        let kind = |charges: &Charges| (charges.recurring.currency, charges.billing_period);
+        let same = before.filter(|before| kind(before) == kind(self));
         let paid = same.map_or(0, |before| before.recurring.amount);
-        self.recurring.currency.money(self.recurring.amount.saturating_sub(paid).max(0))
+        let more = self.recurring.amount.saturating_sub(paid).max(0);
+        self.recurring.currency.money(more.saturating_add(self.once.amount))
     }
 }
 

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::charges::{Agreed, Charges};
 use crate::model::ids::{AccountId, OrderId, PlanId, QuoteId, SubscriptionId};
-use crate::model::quotas::{Remedy, Violation};
+use crate::model::quotas::Violation;
 use crate::model::{Json, Path, Time};
 use crate::stored_as_text;
 
@@ -37,6 +37,8 @@ pub struct Quoted {
     pub asked: Asked,
     pub plan_id: PlanId,
     pub plan_version: i64,
+    pub code: String,
+    pub quantity: i64,
     pub agreed: Option<Agreed>,
     pub charges: Option<Charges>,
 }
@@ -47,6 +49,8 @@ pub struct Quote {
     pub id: QuoteId,
     pub account_id: AccountId,
     pub path: Path,
+    /// Of whom the account bought then.
+    pub seller_id: Option<AccountId>,
     /// `open` or `accepted`; that it has expired follows from the time.
     pub status: QuoteStatus,
     pub items: Json<Vec<Quoted>>,
@@ -59,13 +63,11 @@ pub struct Quote {
     pub updated_at: Time,
 }
 
-/// Whether the quotas sufficed when the quote was made. Nothing is reserved by it.
+/// Whether the quotas sufficed when the quote was made, as far as its account may see them. Nothing is reserved by it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct QuotaCheck {
     pub fits: bool,
     pub violations: Vec<Violation>,
-    /// Calls that would make room, ready to be sent.
-    pub remedies: Vec<Remedy>,
 }
 
 /// One item of a quote.

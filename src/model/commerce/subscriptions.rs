@@ -65,7 +65,7 @@ pub struct SubscriptionView {
     /// What it costs, since it was ordered or moved to its plan, whatever price lists have come to say; none where no
     /// account above had a price for it.
     pub price: Option<PriceView>,
-    /// What it comes to in its quantity.
+    /// What it comes to in its quantity, without what was charged once.
     pub charges: Option<Charges>,
     pub order_id: OrderId,
     pub external_id: Option<String>,
@@ -92,7 +92,10 @@ impl From<Subscription> for SubscriptionView {
             plan_version: subscription.plan_version,
             quantity: subscription.quantity,
             price: subscription.price.as_ref().map(|agreed| agreed.view()),
-            charges: subscription.price.and_then(|agreed| agreed.charges(subscription.quantity)),
+            charges: subscription
+                .price
+                .and_then(|agreed| agreed.charges(subscription.quantity))
+                .map(Charges::of_running),
             order_id: subscription.order_id,
             external_id: subscription.external_id,
             metadata: subscription.metadata.0,

@@ -143,12 +143,12 @@ pub struct Violation {
 }
 
 /// A call that would make room, ready to be sent.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Remedy {
     /// What the call does, for people.
     pub title: String,
     #[schema(example = "POST")]
-    pub method: String,
+    pub method: &'static str,
     #[schema(example = "/v1/orders")]
     pub path: String,
     /// The request body.

@@ -118,16 +118,17 @@ pub async fn revoke(tx: &mut Tx, id: KeyId, now: Time) -> Result<bool> {
     Ok(changed == 1)
 }
 
-/// Writes the key's rate class and its cap; says whether it was active.
+/// Writes the key's rate class and its cap; says whether it was active, in the version that was read.
 pub async fn update(tx: &mut Tx, key: &Key) -> Result<bool> {
     let changed = tx
         .query(
             "UPDATE api_keys SET rate_class = $2, spend_cap = $3, version = version + 1
-             WHERE id = $1 AND status = 'active'",
+             WHERE id = $1 AND status = 'active' AND version = $4",
         )
         .bind(key.id)
         .bind(&key.rate_class)
         .bind(key.spend_cap)
+        .bind(key.version)
         .execute()
         .await?;
     Ok(changed == 1)

@@ -5,27 +5,30 @@ use crate::model::accounts::keys::Key;
 use crate::model::ids::KeyId;
 use crate::store::{Result, Tx};
 
-/// Begins to count for a key.
-pub async fn begin(tx: &mut Tx, key: &Key) -> Result<()> {
+/// Begins to count for a key; or anew, where what was counted is in another currency.
+pub async fn begin(tx: &mut Tx, key: &Key, anew: bool) -> Result<()> {
     tx.query(
         "INSERT INTO key_spending (key_id, account_id, path, day, spent) VALUES ($1, $2, $3, $4, 0)
-         ON CONFLICT (key_id) DO NOTHING",
+         ON CONFLICT (key_id) DO UPDATE SET spent = CASE WHEN $5 THEN 0 ELSE key_spending.spent END",
     )
     .bind(key.id)
     .bind(key.account_id)
     .bind(&key.path)
     .bind(Time::EPOCH)
+    .bind(anew)
     .execute()
     .await?;
     Ok(())
 }
 
-/// Counts what is ordered for on the day; says whether that leaves the day's sum at or below `most`.
+/// Counts what is ordered for on the day; says whether that leaves the day's sum at or below `most`. Whose clock is
+/// behind counts for the last day on which anything was.
 pub async fn spend(tx: &mut Tx, id: KeyId, day: Time, amount: i64, most: i64) -> Result<bool> {
     let counted = tx
         .query(
-            "UPDATE key_spending SET spent = CASE WHEN day = $2 THEN spent ELSE 0 END + $3, day = $2
-             WHERE key_id = $1 AND CASE WHEN day = $2 THEN spent ELSE 0 END + $3 <= $4",
+            "UPDATE key_spending SET spent = CASE WHEN day >= $2 THEN spent ELSE 0 END + $3,
+                 day = CASE WHEN day >= $2 THEN day ELSE $2 END
+             WHERE key_id = $1 AND CASE WHEN day >= $2 THEN spent ELSE 0 END + $3 <= $4",
         )
         .bind(id)
         .bind(day)

@@ -6,17 +6,18 @@ use crate::store::{Conn, Result, Tx};
 
 macro_rules! columns {
     () => {
-        "id, account_id, path, status, items, quota, valid_until, order_id, metadata, version, created_at, updated_at"
+        "id, account_id, path, seller_id, status, items, quota, valid_until, order_id, metadata, version, created_at, updated_at"
     };
 }
 
 pub async fn insert(tx: &mut Tx, quote: &Quote) -> Result<()> {
     tx.later(sql!(
-        "INSERT INTO quotes (" columns!() ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+        "INSERT INTO quotes (" columns!() ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
     ))
     .bind(quote.id)
     .bind(quote.account_id)
     .bind(&quote.path)
+    .bind(quote.seller_id)
     .bind(quote.status)
     .bind(&quote.items)
     .bind(&quote.quota)

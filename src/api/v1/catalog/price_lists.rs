@@ -187,8 +187,8 @@ async fn price_lists_update(mut caller: Caller<need::PricesWrite>) -> Result<Htt
         metadata: body.metadata,
     };
     caller
-        .write(async move |work, _| {
-            let list = price_lists::change(work, id, change, &expected).await?;
+        .write(async move |work, actor| {
+            let list = price_lists::change(work, actor, id, change, &expected).await?;
             let version = list.version;
             Ok(Answer::ok(&PriceListView::from(list)).version(version).about(id))
         })
@@ -209,8 +209,8 @@ async fn price_lists_update(mut caller: Caller<need::PricesWrite>) -> Result<Htt
 async fn price_lists_delete(caller: Caller<need::PricesWrite>) -> Result<HttpResponse, Problem> {
     let (id, expected) = (caller.id("price list")?, caller.if_match()?);
     caller
-        .write(async move |work, _| {
-            price_lists::remove(work, id, &expected).await?;
+        .write(async move |work, actor| {
+            price_lists::remove(work, actor, id, &expected).await?;
             Ok(Answer::none().about(id))
         })
         .await

@@ -85,8 +85,8 @@ async fn prices_set(mut caller: Caller<need::PricesWrite>) -> Result<HttpRespons
     let (body, expected): (NewPrice, _) = (caller.json().await?, caller.if_match()?);
     let (id, plan_id) = (caller.id("price list")?, plan(&caller)?);
     caller
-        .write(async move |work, _| {
-            let set = price_lists::set_price(work, id, plan_id, body.rule, body.valid_from, &expected);
+        .write(async move |work, actor| {
+            let set = price_lists::set_price(work, actor, id, plan_id, body.rule, body.valid_from, &expected);
             let (list, price) = set.await?;
             Ok(Answer::ok(&PriceEntry::from(price)).version(list.version).about(id))
         })
@@ -111,8 +111,8 @@ async fn prices_withdraw(caller: Caller<need::PricesWrite>) -> Result<HttpRespon
     let valid_from = valid_from(&caller)?;
     let (id, plan_id, expected) = (caller.id("price list")?, plan(&caller)?, caller.if_match()?);
     caller
-        .write(async move |work, _| {
-            price_lists::withdraw_price(work, id, plan_id, valid_from, &expected).await?;
+        .write(async move |work, actor| {
+            price_lists::withdraw_price(work, actor, id, plan_id, valid_from, &expected).await?;
             Ok(Answer::none().about(id))
         })
         .await
