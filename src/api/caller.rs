@@ -52,6 +52,7 @@ pub struct Caller<S> {
     acts_for: Option<(AccountId, Path)>,
     payload: Option<Payload>,
     body: Value,
+    has_body: bool,
     asks: Scope,
     scope: PhantomData<S>,
 }
@@ -78,16 +79,19 @@ impl<S> Caller<S> {
     /// The body, or the one that stands for none.
     pub async fn json_or<T: Body>(&mut self, none: T) -> Result<T, Problem> {
         self.read_body().await?;
-        match &self.body {
-            Value::Null => Ok(none),
-            body => body::typed(&self.state.schemas, body.clone()),
+        match self.has_body {
+            false => Ok(none),
+            true => body::typed(&self.state.schemas, self.body.clone()),
         }
     }
 
     async fn read_body(&mut self) -> Result<(), Problem> {
         if let Some(payload) = self.payload.take() {
             let bytes = body::read(&self.request, payload).await?;
-            self.body = body::value(&self.request, &bytes)?.unwrap_or(Value::Null);
+            let body = body::value(&self.request, &bytes)?;
+            // `null` is a body, and no good one.
+            self.has_body = body.is_some();
+            self.body = body.unwrap_or(Value::Null);
             environments::note(&self.request, &self.body);
         }
         Ok(())
@@ -366,6 +370,7 @@ impl<S: Need> FromRequest for Caller<S> {
                 acts_for: None,
                 payload: Some(payload),
                 body: Value::Null,
+                has_body: false,
                 asks: S::SCOPE,
                 scope: PhantomData,
             })

@@ -9,6 +9,18 @@ fn places<const N: usize>(places: [(&str, &str); N]) -> Places {
 }
 
 on_both_servers! {
+    /// VAL-1
+    async fn a_body_that_may_be_left_out_is_good_if_it_is_there(site: With::no_workers()) {
+        let world = site.world().await;
+        let path = format!("/v1/accounts/{}/resume", world.tenant.id);
+        site.post(&path).key(&world.reseller.key).send().await.is(200);
+        site.post(&path).key(&world.reseller.key).json(json!({})).send().await.is(200);
+        for wrong in ["null", "[]", "\"payment\"", "0"] {
+            let call = site.post(&path).key(&world.reseller.key).body("application/json", wrong);
+            call.send().await.refused(422, "validation_failed");
+        }
+    }
+
     /// ERR-5
     async fn every_fault_of_a_body_is_told_at_once_and_at_its_place(site: With::no_workers()) {
         let world = site.world().await;
