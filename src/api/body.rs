@@ -15,6 +15,7 @@ use validator::{Validate, ValidationErrors, ValidationErrorsKind};
 
 use super::problem::{Code, Fault, Problem};
 use super::{json, pace, writable};
+use crate::model::text::pointer_step;
 
 /// The largest body in bytes.
 pub const MAX_BODY: usize = 256 * 1024;
@@ -183,8 +184,7 @@ fn references(schema: &Value, names: &mut Vec<String>) {
 /// What is in a body and should not be there: a member of the object that is not for callers to set, or one that
 /// there is not at all.
 fn unexpected_at(at: &str, name: &str, fixed: &BTreeSet<String>) -> Fault {
-    // RFC 6901, 3.
-    let pointer = format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
+    let pointer = format!("{at}/{}", pointer_step(name));
     match at.is_empty() && fixed.contains(name) {
         true => Fault::at(pointer, NOT_WRITABLE, "is not for callers to set here"),
         false => Fault::at(pointer, "unknown_field", "is not known here"),

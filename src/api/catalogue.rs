@@ -72,9 +72,9 @@ codes! {
     ScopeEscalation = "scope_escalation", 403, false, "A credential cannot grant what it does not have",
         "A credential was to be made, or renewed, with more than its maker has.",
         "Ask for scopes, addresses and times within your own.";
-    SpendCapExceeded = "spend_cap_exceeded", 403, false, "The key may not order for so much",
-        "The key has a cap (`spend_cap`), and the order costs more than it leaves, has a price in another currency, or none that is known here.",
-        "Order with another key, tomorrow, or less; or have the cap changed (`PATCH /v1/keys/{id}`).";
+    SpendCapExceeded = "spend_cap_exceeded", 403, false, "The key's spend cap does not allow it",
+        "The key has a cap (`spend_cap`), and the order costs more than it leaves, has a price in another currency, or none that is known here; or a price was to be set, which such a key does not.",
+        "Order less, tomorrow, or with another key; or have the cap changed (`PATCH /v1/keys/{id}`).";
     DelegationDenied = "delegation_denied", 403, false, "The account does not let those above it do this",
         "The account that was to be acted in, or one above it, lets those above it only read, or not act in it at all; or the operator has taken this from all sellers.",
         "Ask the account to do it itself, or to let you (`delegation` of `PATCH /v1/accounts/{id}`).";

@@ -146,6 +146,9 @@ const TAGGED: &[&str] = &[
     "webhook_endpoints_get",
 ];
 
+/// What a body is described with that need not be there.
+const OPTIONAL_BODY: &str = "May be left out";
+
 fn complete(operation: &mut Value, method: &str, path: &str, paged: bool) {
     let mutates = method != "get";
     let mut names = vec!["TenantryAccount"];
@@ -179,6 +182,9 @@ fn complete(operation: &mut Value, method: &str, path: &str, paged: bool) {
         operation["security"] = json!([{"oauth2": scopes}, {"key": []}]);
     }
     let has_body = operation.get("requestBody").is_some();
+    if operation["requestBody"]["description"] == OPTIONAL_BODY {
+        operation["requestBody"]["required"] = json!(false);
+    }
     let mut refusals = vec![
         ("400", "The request, its query or its JSON is malformed"),
         ("401", "There is no valid credential"),

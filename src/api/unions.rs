@@ -86,7 +86,7 @@ fn order_items(schemas: &mut Map<String, Value>) {
         schemas,
         "NewQuoteItem",
         "action",
-        &[("add", "QuotedAdd", "QuotedAdd"), ("change", "QuotedChange", "QuotedChange")],
+        &[("add", "QuotedAdd", "QuotedAdd"), ("change", "ChangeItem", "ChangeItem")],
     );
 }
 
@@ -127,8 +127,10 @@ fn tagged(schemas: &mut Map<String, Value>, name: &str, member: &str, variants: 
         let mut properties =
             Map::from_iter([(member.to_owned(), json!({"type": "string", "enum": [value]}))]);
         properties.extend(members(&schema).properties);
-        let mut required = vec![json!(member)];
-        required.extend(members(&schema).required);
+        // What is a variant of two unions has the member already.
+        let mut required = members(&schema).required;
+        required.retain(|name| name != member);
+        required.insert(0, json!(member));
         schema["properties"] = Value::Object(properties);
         schema["required"] = Value::Array(required);
         schema["additionalProperties"] = json!(false);

@@ -154,15 +154,14 @@ impl Work {
             std::mem::take(&mut self.charges),
             std::mem::take(&mut self.shifts),
         );
-        let came = match act(self).await {
-            Ok(came) => self.settle(Some(actor)).await.map(|()| came),
-            refused => refused,
-        };
-        let came = match came {
+        let came = async {
+            let came = act(self).await?;
+            self.settle(Some(actor)).await?;
             // What was to be written later may yet be refused.
-            Ok(came) => self.tx.flush().await.map(|()| came).map_err(Error::from),
-            refused => refused,
-        };
+            self.tx.flush().await?;
+            Ok(came)
+        }
+        .await;
         (self.events, self.charges, self.shifts) = before;
         if !matches!(came, Err(Error::Store(_))) {
             self.tx.back().await?;

@@ -149,6 +149,35 @@ impl fmt::Display for Rate {
     }
 }
 
+impl Serialize for Rate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl utoipa::PartialSchema for Rate {
+    fn schema() -> RefOr<Schema> {
+        // Some digit is not 0.
+        let part =
+            "[1-9][0-9]{0,5}|0[1-9][0-9]{0,4}|00[1-9][0-9]{0,3}|000[1-9][0-9]{0,2}|0{4}[1-9][0-9]?|0{5}[1-9]";
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some(format!("^([1-9][0-9]{{0,5}}(\\.[0-9]{{1,6}})?|0\\.({part}))$")))
+            .max_length(Some(13))
+            .examples(["1.085"])
+            .into()
+    }
+}
+
+impl ToSchema for Rate {}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -167,6 +196,7 @@ mod tests {
             assert!(none.parse::<Currency>().is_err(), "{none}");
         }
         assert!(Currency::all().count() > 140);
+        assert!("HRK".parse::<Currency>().is_ok(), "what was written in it can be read");
         assert!(!Currency::all().any(|known| ["HRK", "DEM", "XUA"].contains(&known.code())));
         assert!(Currency::all().all(|known| currency(known.code()) == known));
     }

@@ -56,6 +56,7 @@ const MIGRATIONS: &[(i64, &str, Sql)] = &[
     (22, "agreed prices", both(include_str!("../../migrations/0022_agreed_prices.sql"))),
     (23, "spend caps", apart!("0023_spend_caps")),
     (24, "quotes", apart!("0024_quotes")),
+    (25, "the currency of caps", apart!("0025_cap_currency")),
 ];
 
 const fn both(text: &'static str) -> Sql {

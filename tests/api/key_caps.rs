@@ -124,7 +124,10 @@ on_both_servers! {
         let francs = list(site, &sub.key, json!({"currency": "CHF"})).await;
         set(site, &sub.key, &francs, &plan, fixed(json!([{"from": 1, "amount": 100}]), 200, 0)).send().await.is(200);
         let cap = json!({"spend_cap": {"currency": "CHF", "per_day": 1_000}});
-        site.patch(&format!("/v1/keys/{id}")).key(&sub.key).json(cap).send().await.is(200);
+        // By no way round.
+        for cap in [json!({"spend_cap": null}), json!({"spend_cap": {"currency": "JPY", "per_day": 1}}), json!({"spend_cap": null}), cap] {
+            site.patch(&format!("/v1/keys/{id}")).key(&sub.key).json(cap).send().await.is(200);
+        }
         until("the cap is in francs", async || order(site, &key, &tenant.id, 8).send().await.status == 202).await;
         order(site, &key, &tenant.id, 1).send().await.refused(403, "spend_cap_exceeded");
     }
@@ -150,6 +153,30 @@ on_both_servers! {
             let now = site.get(&path).key(&site.operator_key).send().await.is(200);
             assert_eq!((&now.body["spend_cap"]["per_day"], &now.body["rate_class"]), (&json!(round), &json!("bulk")));
         }
+    }
+
+    async fn a_clock_that_is_behind_counts_for_the_day_that_has_begun(site: With { workers: false, ..With::clock() }) {
+        let (Channel { tenant, .. }, key) = capped(site, euros(Value::Null, 1_000)).await;
+        let midnight = site.clock.now().day().plus(Duration::from_secs(24 * 3600));
+        let (yesterday, today) = (midnight.minus(Duration::from_secs(1)), midnight.plus(Duration::from_secs(1)));
+        site.clock.set(today);
+        order(site, &key, &tenant.id, 5).send().await.is(202);
+        site.clock.set(yesterday);
+        order(site, &key, &tenant.id, 4).send().await.refused(403, "spend_cap_exceeded");
+        order(site, &key, &tenant.id, 1).send().await.is(202);
+        site.clock.set(today);
+        order(site, &key, &tenant.id, 1).send().await.refused(403, "spend_cap_exceeded");
+    }
+
+    async fn an_order_for_more_than_can_be_counted_is_over_every_cap(site: With::no_workers()) {
+        let (Channel { tenant, plan, .. }, key) = capped(site, euros(Value::Null, 1_000_000_000_000_000)).await;
+        order(site, &key, &tenant.id, 1).send().await.is(202);
+        let wholesale = site.all(&site.operator_key, "/v1/price_lists", 200).await[0]["id"].as_str().unwrap().to_owned();
+        let highest = fixed(json!([{"from": 1, "amount": 1_000_000_000_000_i64}]), 0, 0);
+        set(site, &site.operator_key, &wholesale, &plan, highest).send().await.is(200);
+        let items = vec![json!({"action": "add", "plan": "seats", "quantity": 1_000_000}); 20];
+        let call = site.post("/v1/orders").key(&key).json(json!({"account_id": tenant.id, "items": items}));
+        call.send().await.refused(403, "spend_cap_exceeded");
     }
 
     async fn orders_at_once_do_not_pass_the_cap_together(site: With::no_workers()) {

@@ -100,7 +100,7 @@ on_both_servers! {
     }
 
     async fn who_sells_nothing_and_who_is_no_customer_has_no_list(site: With::no_workers()) {
-        let Channel { reseller, sub, tenant, plan, .. } = Channel::new(site).await;
+        let Channel { world, reseller, sub, tenant, plan, .. } = Channel::new(site).await;
         let ask = |by: &str, more: Value| {
             let mut body = json!({"name": "List", "currency": "EUR"});
             body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -114,7 +114,16 @@ on_both_servers! {
             let refused = ask(&reseller.key, json!({"buyer_id": nobody})).await.refused(422, "validation_failed");
             assert_eq!(refused.faults(), [("/buyer_id".into(), "not_found".into())]);
         }
-        ask(&reseller.key, json!({"currency": "XAU"})).await.refused(422, "validation_failed");
+        for not_paid_in in ["XAU", "HRK"] {
+            ask(&reseller.key, json!({"currency": not_paid_in})).await.refused(422, "validation_failed");
+        }
+        // Nor can what somebody beside sells.
+        let beside = site.account(&site.operator_key, "reseller", "Beside").await;
+        let terms = json!({"virtual_server_id": world.virtual_server, "services": [{"type": "mail"}], "quotas": []});
+        let theirs = json!({"code": "theirs", "name": "Theirs", "terms": terms});
+        let theirs = site.post("/v1/plans").key(&beside.key).json(theirs).send().await.is(201).id();
+        let own = list(site, &sub.key, json!({})).await;
+        set(site, &sub.key, &own, &theirs, json!({"rule": {"kind": "withheld"}})).send().await.refused(404, "not_found");
         // A plan that is not sold to the account cannot be sold on, unless it is its own.
         let archived = site.post(&format!("/v1/plans/{plan}/pause")).key(&site.operator_key);
         archived.send().await.is(200);

@@ -129,6 +129,24 @@ on_both_servers! {
         assert_eq!(subscription.body["plan"], "hosted-mail-plus");
     }
 
+    async fn no_remedy_names_a_plan_that_is_not_sold_to_the_account(site: With::workers()) {
+        let world = site.world().await;
+        let plus = site.plan(&world.virtual_server, "hosted-mail-plus", mail_quotas(2)).await;
+        let ordered = site.ordered(&world.tenant, "acme.example", 1).await;
+        let place = format!("/v1/services/{}/resources", ordered.mail);
+        let key = &world.tenant.key;
+        site.post(&place).key(key).wait(20).json(mailbox("a@acme.example")).send().await.is(201);
+        let named = async || {
+            let refused = site.post(&place).key(key).json(mailbox("b@acme.example")).send().await.refused(409, "quota_exceeded");
+            refused.text.contains("hosted-mail-plus")
+        };
+        assert!(named().await);
+        let list = super::prices::list(site, &world.reseller.key, json!({})).await;
+        let withheld = json!({"rule": {"kind": "withheld"}});
+        super::prices::set(site, &world.reseller.key, &list, &plus, withheld).send().await.is(200);
+        assert!(!named().await);
+    }
+
     async fn a_resellers_ceiling_bounds_what_its_tenants_have_together_and_hides_its_figures_from_them(site: With::workers()) {
         let world = site.world().await;
         let (a, reseller) = (&world.tenant, &world.reseller);

@@ -40,6 +40,8 @@ on_both_servers! {
         // The plan has come to be another one as well.
         let terms = json!({"terms": {"virtual_server_id": world.virtual_server, "services": [{"type": "mail"}], "quotas": [], "components": []}});
         site.post(&format!("/v1/plans/{plan}/versions")).anyway().key(root).json(terms).send().await.is(200);
+        set(site, root, &wholesale, &plan, json!({"rule": {"kind": "withheld"}})).send().await.is(200);
+        ask(site, &tenant.key, add_seats(3)).send().await.refused(422, "validation_failed");
         let order = by_quote(site, &tenant.key, &quote.id(), add_seats(3)).send().await.is(201);
         assert_eq!((&order.body["status"], &order.body["quote_id"]), (&json!("completed"), &json!(quote.id())), "{}", order.text);
         assert_eq!(order.body["items"][0]["charges"], quote.body["items"][0]["charges"]);
@@ -49,6 +51,10 @@ on_both_servers! {
         let place = format!("/v1/quotes/{}", quote.id());
         let taken = site.get(&place).key(&tenant.key).send().await.is(200);
         assert_eq!((&taken.body["status"], &taken.body["order_id"]), (&json!("accepted"), &json!(order.id())));
+        // Nothing makes what is off sale.
+        site.post(&format!("/v1/plans/{plan}/pause")).key(root).send().await.is(200);
+        let paused = by_quote(site, &tenant.key, &spare, add_seats(3)).send().await.refused(422, "validation_failed");
+        assert_eq!(paused.faults(), [("/items/0/plan".into(), "plan_not_applicable".into())]);
         // It is good for one order, and for as long as it says.
         let again = by_quote(site, &tenant.key, &quote.id(), add_seats(3)).send().await.refused(409, "state_conflict");
         assert_eq!(again.body["current_state"], "accepted");
@@ -169,6 +175,32 @@ on_both_servers! {
         moved.send().await.is(200);
         let refused = by_quote(site, &tenant.key, &quote, add_seats(1)).send().await.refused(422, "validation_failed");
         assert_eq!(refused.faults(), [("/quote_id".into(), "other_seller".into())]);
+    }
+
+    async fn no_item_goes_beyond_the_largest_quantity_of_its_plan(site: With::workers()) {
+        let world = site.world().await;
+        let by = &world.tenant.key;
+        let terms = json!({"virtual_server_id": world.virtual_server, "services": [{"type": "mail"}], "quotas": [], "max_quantity": 3});
+        let small = json!({"code": "small", "name": "Small", "terms": terms});
+        site.post("/v1/plans").key(&site.operator_key).json(small).send().await.is(201);
+        let made = site.post("/v1/orders").key(by).wait(20).json(add("small", 3, json!([]))).send().await.is(201);
+        let subscription = made.text_of("/items/0/subscription_id");
+        let change = |to: Value| {
+            let mut item = json!({"action": "change", "subscription_id": subscription});
+            item.as_object_mut().unwrap().extend(to.as_object().unwrap().clone());
+            json!([item])
+        };
+        for items in [
+            json!([{"action": "add", "plan": "small", "quantity": 4}]),
+            change(json!({"quantity": 4})),
+            change(json!({"quantity": 4, "plan": "small"})),
+        ] {
+            for path in ["/v1/orders", "/v1/quotes"] {
+                let call = site.post(path).key(by).json(json!({"items": items}));
+                let refused = call.send().await.refused(422, "validation_failed");
+                assert_eq!(refused.faults(), [("/items/0/quantity".into(), "too_large".into())]);
+            }
+        }
     }
 
     async fn what_could_not_be_ordered_is_not_quoted(site: With::no_workers()) {

@@ -62,7 +62,8 @@ async fn prices(tx: &mut Tx, world: &World, order: &Order) {
     let (operator, tenant) = (&world.operator, &world.tenant);
     let subscription =
         commerce::subscriptions::find(tx, order.items[0].subscription_id).await.unwrap().unwrap();
-    let mut lists = catalog::price_lists::along(tx, &operator.path, Some(&tenant.path)).await.unwrap();
+    let way: Vec<_> = tenant.path.upwards().map(|place| place.label().to_owned()).collect();
+    let mut lists = catalog::price_lists::along(tx, &operator.path, &way).await.unwrap();
     if lists.is_empty() {
         let list = PriceList {
             id: PriceListId::new(),

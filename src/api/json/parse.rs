@@ -66,7 +66,7 @@ impl Reading<'_> {
     }
 
     fn pointer(&self) -> String {
-        let steps = self.path.iter().rev().map(|step| step.replace('~', "~0").replace('/', "~1"));
+        let steps = self.path.iter().rev().map(|step| text::pointer_step(step));
         steps.fold(String::new(), |pointer, step| pointer + "/" + &step)
     }
 

@@ -166,11 +166,16 @@ pub async fn insert(work: &mut Work, account: &Account, issue: Issue, created_by
         version: 1,
     };
     store::accounts::keys::insert(&mut work.tx, &key).await?;
-    if key.spend_cap.is_some() {
-        store::accounts::spending::begin(&mut work.tx, &key, false).await?;
-    }
+    begin_to_count(work, &key).await?;
     tell(work, EventType::KeyCreated, &key);
     Ok(key)
+}
+
+async fn begin_to_count(work: &mut Work, key: &Key) -> Result<()> {
+    if let Some(cap) = &key.spend_cap {
+        store::accounts::spending::begin(&mut work.tx, key, cap.currency).await?;
+    }
+    Ok(())
 }
 
 /// Gives a key a new secret, which the caller is told: so the key can have no right that the caller's own
@@ -283,8 +288,8 @@ pub struct Change {
     pub spend_cap: Option<Option<SpendCap>>,
 }
 
-/// Puts a key into another rate class, by the rule that holds for new keys, and gives it another cap, which a key that
-/// has one itself cannot.
+/// Puts a key into another rate class, by the rule that holds for new keys, and gives it another cap: the caller's own
+/// key has all rights of this one, and no cap.
 pub async fn change(
     work: &mut Work,
     actor: &Actor,
@@ -302,9 +307,8 @@ pub async fn change(
     if let Some(cap) = change.spend_cap.map(|cap| cap.map(Json)).filter(|cap| *cap != key.spend_cap) {
         // Who lets a key order for more could order for as much himself.
         rights(&key, false).within(actor)?;
-        let anew = key.spend_cap.zip(cap).is_some_and(|(old, new)| old.currency != new.currency);
         key.spend_cap = cap;
-        store::accounts::spending::begin(&mut work.tx, &key, anew).await?;
+        begin_to_count(work, &key).await?;
     }
     if key == found {
         return Ok(found);

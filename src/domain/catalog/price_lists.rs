@@ -11,11 +11,12 @@ use crate::model::accounts::accounts::AccountType;
 use crate::model::catalog::components::Tier;
 use crate::model::catalog::plans::Plan;
 use crate::model::catalog::price_lists::{
-    Adjustment, Offers, Passed, Price, PriceEntry, PriceList, PriceListView, Rule,
+    Adjustment, Offers, Price, PriceEntry, PriceList, PriceListView, Rule,
 };
 use crate::model::events::events::EventType;
 use crate::model::ids::{AccountId, PlanId, PriceListId};
 use crate::model::money::{Currency, Rate};
+use crate::model::text::pointer_step;
 use crate::model::{Actor, Json, Path, Precondition, Time};
 use crate::store;
 use crate::store::versions::Versioned;
@@ -220,7 +221,7 @@ async fn check(work: &mut Work, list: &PriceList, plan: &Plan, rule: &Rule) -> R
         faults.push(Fault::at("/rule/components", "missing_component", detail));
     }
     for (code, price) in &fixed.components {
-        let place = format!("/rule/components/{}", code.replace('~', "~0").replace('/', "~1"));
+        let place = format!("/rule/components/{}", pointer_step(code));
         if !codes.contains(&code.as_str()) {
             let detail = format!("the plan charges no {code:?}; it charges {}", codes.join(", "));
             faults.push(Fault::at(&place, "unknown_component", detail));
@@ -247,10 +248,10 @@ async fn check_rate(work: &mut Work, list: &PriceList, plan: &Plan) -> Result<()
     if list.exchange_rate.is_some() {
         return Ok(());
     }
-    let Some(counter) = Counter::of(&mut work.tx, &list.path).await? else { return Ok(()) };
-    let pays = counter.prices(&mut work.tx, std::slice::from_ref(plan), work.now).await?;
-    match pays.first() {
-        Some(Passed::Priced(price)) if price.currency != list.currency => {
+    let counter = Counter::of(&mut work.tx, &list.path).await?;
+    let sold = counter.sold(&mut work.tx, vec![plan.clone()], work.now).await?;
+    match sold.first() {
+        Some((_, Some(price))) if price.currency != list.currency => {
             let detail = format!(
                 "the account pays in {} and the list is in {}: it needs an exchange_rate, or a fixed price",
                 price.currency, list.currency

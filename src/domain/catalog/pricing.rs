@@ -2,71 +2,69 @@
 //! account on the way makes of what it pays what it charges.
 
 use crate::domain::Result;
+use crate::model::catalog::components::PlanPrice;
 use crate::model::catalog::plans::Plan;
-use crate::model::catalog::price_lists::{Passed, Price, PriceList, Says, passed_on};
-use crate::model::ids::PriceListId;
-use crate::model::money::Rate;
+use crate::model::catalog::price_lists::{Passed, Price, PriceList, passed_on};
 use crate::model::{Path, Time};
 use crate::store;
 use crate::store::Conn;
 
-/// All that is sold by one account to one customer, or to those who have nothing of their own agreed.
+/// Where an account buys, or anybody of a seller with whom he has nothing of his own agreed.
 pub struct Counter {
-    seller: Path,
-    lists: Vec<PriceList>,
+    /// Those who sell on to each other, from the root down to the one who sells here; nobody sells to the operator.
+    sellers: Vec<Path>,
     /// The labels of the accounts on the way from the root to the customer.
     way: Vec<String>,
+    lists: Vec<PriceList>,
 }
 
 impl Counter {
-    /// Where the account at `buyer` buys; what is its own costs it nothing.
-    pub async fn of(conn: &mut Conn, buyer: &Path) -> Result<Option<Self>> {
-        let Some(seller) = buyer.upwards().nth(1) else { return Ok(None) };
-        Self::open(conn, seller, Some(buyer)).await.map(Some)
+    /// Where the account at `buyer` buys.
+    pub async fn of(conn: &mut Conn, buyer: &Path) -> Result<Self> {
+        Self::open(conn, buyer.upwards().skip(1).collect(), buyer).await
     }
 
     /// Where anybody buys who is no customer of the seller's yet.
     pub async fn in_public(conn: &mut Conn, seller: &Path) -> Result<Self> {
-        Self::open(conn, seller.clone(), None).await
+        Self::open(conn, seller.upwards().collect(), seller).await
     }
 
-    async fn open(conn: &mut Conn, seller: Path, buyer: Option<&Path>) -> Result<Self> {
-        let lists = store::catalog::price_lists::along(conn, &seller, buyer).await?;
-        let mut way: Vec<_> =
-            buyer.unwrap_or(&seller).upwards().map(|place| place.label().to_owned()).collect();
+    async fn open(conn: &mut Conn, mut sellers: Vec<Path>, last: &Path) -> Result<Self> {
+        let mut way: Vec<_> = last.upwards().map(|place| place.label().to_owned()).collect();
+        let lists = match sellers.first() {
+            Some(seller) => store::catalog::price_lists::along(conn, seller, &way).await?,
+            None => Vec::new(),
+        };
+        sellers.reverse();
         way.reverse();
-        Ok(Self { seller, lists, way })
+        Ok(Self { sellers, way, lists })
     }
 
-    /// What each of the plans costs here, in their order.
-    pub async fn prices(&self, conn: &mut Conn, plans: &[Plan], now: Time) -> Result<Vec<Passed>> {
+    /// Those of the plans that are sold here, in their order, each with what it costs; none where nobody has set a price,
+    /// as for a plan of the buyer's own.
+    pub async fn sold(
+        &self,
+        conn: &mut Conn,
+        plans: Vec<Plan>,
+        now: Time,
+    ) -> Result<Vec<(Plan, Option<PlanPrice>)>> {
         let lists: Vec<_> = self.lists.iter().map(|list| list.id).collect();
         let ids: Vec<_> = plans.iter().map(|plan| plan.id).collect();
         let said = store::catalog::prices::at(conn, &lists, &ids, now).await?;
-        Ok(plans.iter().map(|plan| self.price(plan, &said)).collect())
+        let sold = plans.into_iter().filter_map(|plan| match self.price(&plan, &said) {
+            Passed::Unpriced => Some((plan, None)),
+            Passed::Priced(price) => Some((plan, Some(price))),
+            Passed::Kept => None,
+        });
+        Ok(sold.collect())
     }
 
     fn price(&self, plan: &Plan, said: &[Price]) -> Passed {
-        let rule_of = |list: PriceListId| {
-            said.iter()
-                .find(|price| price.price_list_id == list && price.plan_id == plan.id)
-                .map(|price| &price.rule.0)
-        };
-        let mut sellers: Vec<_> =
-            self.seller.upwards().take_while(|place| place.depth() >= plan.path.depth()).collect();
-        sellers.reverse();
-        sellers.iter().fold(Passed::Unpriced, |pays, seller| match self.list(seller) {
-            None => pays,
-            Some(list) => {
-                let says = Says {
-                    currency: list.currency,
-                    offers: list.offers,
-                    adjustment: list.adjustment.0,
-                    exchange_rate: list.exchange_rate.map(Rate::of_millionths),
-                    rule: rule_of(list.id),
-                };
-                passed_on(&plan.terms.components, pays, &says)
-            }
+        let own_and_below = self.sellers.iter().filter(|seller| seller.depth() >= plan.path.depth());
+        own_and_below.filter_map(|seller| self.list(seller)).fold(Passed::Unpriced, |pays, list| {
+            let of_plan = |price: &&Price| price.price_list_id == list.id && price.plan_id == plan.id;
+            let rule = said.iter().find(of_plan).map(|price| &price.rule.0);
+            passed_on(&plan.terms.components, pays, list, rule)
         })
     }
 

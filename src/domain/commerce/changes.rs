@@ -2,14 +2,13 @@
 
 use serde_json::json;
 
-use super::offers::{Sold, charges, sold};
+use super::offers::{self, Bought};
 use super::orders::{allocated, grants};
 use super::quotes;
 use crate::domain::{Error, Object, Result, Work, quotas};
 use crate::model::Json;
 use crate::model::accounts::accounts::Account;
 use crate::model::catalog::plans::PlanTerms;
-use crate::model::commerce::charges::Charges;
 use crate::model::commerce::orders::{Item, ItemRequest, ItemStatus};
 use crate::model::commerce::quotes::Quoted;
 use crate::model::commerce::subscriptions::{Subscription, SubscriptionStatus, SubscriptionView};
@@ -40,22 +39,9 @@ pub(super) async fn apply(
             allowed: Vec::new(),
         });
     }
-    let now = current(work, &subscription).await?;
-    let new_quantity = quantity.unwrap_or(subscription.quantity);
-    let (plan_id, plan_version, code, terms, price) = match &plan {
-        Some(plan) => {
-            let Sold { offer, agreed } = sold(work, account, at, plan, new_quantity, quoted).await?;
-            let plan = offer.plan;
-            (plan.id, plan.current, plan.code, plan.terms.0, agreed.map(Json))
-        }
-        None => {
-            let code = subscription.plan_code.clone().unwrap_or_default();
-            let price = subscription.price.clone();
-            (subscription.plan_id, subscription.plan_version, code, now.clone(), price)
-        }
-    };
-    let charges = charges(at, price.as_deref(), new_quantity)?;
-    let charges = if plan.is_some() { charges } else { charges.map(Charges::of_running) };
+    let to = (quantity, plan.as_deref());
+    let bought = offers::changed(work, account, at, &subscription, to, quoted).await?;
+    let Bought { plan_id, plan_version, code, terms, quantity: new_quantity, agreed, charges } = bought;
     let is_other = |quoted: &Quoted| {
         (quoted.plan_id, quoted.plan_version, quoted.quantity) != (plan_id, plan_version, new_quantity)
             || quoted.charges != charges
@@ -65,13 +51,12 @@ pub(super) async fn apply(
     }
     let before = subscription.price.as_ref().and_then(|agreed| agreed.charges(subscription.quantity));
     let more = charges.as_ref().map(|charges| charges.above(before.as_ref()));
-    check_same_services(at, &now, &terms)?;
-    if terms.max_quantity.is_some_and(|most| new_quantity > most) {
-        let detail = "the plan does not go up so far";
-        return Err(Error::invalid(format!("/items/{at}/quantity"), "too_large", detail));
+    if plan.is_some() {
+        check_same_services(at, &self::terms(work, &subscription).await?, &terms)?;
     }
     move_ceilings(work, at, &subscription, &terms, new_quantity).await?;
 
+    let price = agreed.map(Json);
     let changed =
         Subscription { plan_id, plan_version, quantity: new_quantity, price, ..subscription.clone() };
     if !store::commerce::subscriptions::change(&mut work.tx, &changed, work.now).await? {
@@ -103,7 +88,8 @@ pub(super) async fn find(
     })
 }
 
-async fn current(work: &mut Work, subscription: &Subscription) -> Result<PlanTerms> {
+/// The terms that a subscription runs on.
+pub(super) async fn terms(work: &mut Work, subscription: &Subscription) -> Result<PlanTerms> {
     store::catalog::plans::terms(&mut work.tx, subscription.plan_id, subscription.plan_version)
         .await?
         .ok_or(Error::NotFound("plan"))

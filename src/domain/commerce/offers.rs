@@ -4,10 +4,12 @@ use super::changes;
 use crate::domain::catalog::pricing::Counter;
 use crate::domain::{Error, Result, Work};
 use crate::model::accounts::accounts::Account;
-use crate::model::catalog::plans::Plan;
-use crate::model::catalog::price_lists::Passed;
+use crate::model::catalog::plans::{Plan, PlanTerms};
 use crate::model::commerce::charges::{Agreed, Charges};
-use crate::model::commerce::quotes::{Asked, Quoted};
+use crate::model::commerce::orders::ItemRequest;
+use crate::model::commerce::quotes::Quoted;
+use crate::model::commerce::subscriptions::Subscription;
+use crate::model::ids::PlanId;
 use crate::store;
 use crate::store::catalog::plans::Offer;
 
@@ -31,10 +33,7 @@ pub(super) async fn sold(
     let version = quoted.map(|quoted| quoted.plan_version);
     let found = store::catalog::plans::offered(&mut work.tx, &account.path, &named, version).await?;
     let offer = found.ok_or_else(|| not_on_sale(at, plan))?;
-    if let Some(most) = offer.plan.terms.max_quantity.filter(|most| quantity > *most) {
-        let detail = format!("the plan goes up to {most}");
-        return Err(Error::invalid(format!("/items/{at}/quantity"), "too_large", detail));
-    }
+    check_quantity(at, &offer.plan.terms, quantity)?;
     let agreed = match quoted {
         Some(quoted) => quoted.agreed.clone(),
         None => agreed(work, account, at, &offer.plan).await?,
@@ -44,22 +43,26 @@ pub(super) async fn sold(
 
 /// The price at which the plan is sold to the account now; a plan that is not is refused.
 async fn agreed(work: &mut Work, account: &Account, at: usize, plan: &Plan) -> Result<Option<Agreed>> {
-    let Some(counter) = Counter::of(&mut work.tx, &account.path).await? else { return Ok(None) };
-    let passed = counter.prices(&mut work.tx, std::slice::from_ref(plan), work.now).await?;
-    match passed.into_iter().next() {
-        None | Some(Passed::Unpriced) => Ok(None),
-        Some(Passed::Priced(price)) => Ok(Some(Agreed {
-            components: plan.terms.components.clone(),
-            billing_period: plan.terms.billing_period,
-            price,
-        })),
-        Some(Passed::Kept(_)) => Err(not_on_sale(at, &plan.code)),
-    }
+    let counter = Counter::of(&mut work.tx, &account.path).await?;
+    let mut sold = counter.sold(&mut work.tx, vec![plan.clone()], work.now).await?;
+    let (plan, price) = sold.pop().ok_or_else(|| not_on_sale(at, &plan.code))?;
+    let PlanTerms { components, billing_period, .. } = plan.terms.0;
+    Ok(price.map(|price| Agreed { components, billing_period, price }))
 }
 
 fn not_on_sale(at: usize, plan: &str) -> Error {
     let detail = format!("{plan:?} is not on sale to this account");
     Error::invalid(format!("/items/{at}/plan"), "plan_not_applicable", detail)
+}
+
+fn check_quantity(at: usize, terms: &PlanTerms, quantity: i64) -> Result<()> {
+    match terms.max_quantity.filter(|most| quantity > *most) {
+        None => Ok(()),
+        Some(most) => {
+            let detail = format!("the plan goes up to {most}");
+            Err(Error::invalid(format!("/items/{at}/quantity"), "too_large", detail))
+        }
+    }
 }
 
 /// What the item costs in this quantity.
@@ -72,29 +75,64 @@ pub(super) fn charges(at: usize, agreed: Option<&Agreed>, quantity: i64) -> Resu
     Ok(Some(charges))
 }
 
+/// What a subscription comes to be: the plan in its version, how much of it, and what that costs.
+pub(super) struct Bought {
+    pub plan_id: PlanId,
+    pub plan_version: i64,
+    pub code: String,
+    pub terms: PlanTerms,
+    pub quantity: i64,
+    pub agreed: Option<Agreed>,
+    pub charges: Option<Charges>,
+}
+
+impl Bought {
+    fn new(at: usize, Sold { offer, agreed }: Sold, quantity: i64) -> Result<Self> {
+        let Plan { id, current, code, terms, .. } = offer.plan;
+        let charges = charges(at, agreed.as_ref(), quantity)?;
+        Ok(Self { plan_id: id, plan_version: current, code, terms: terms.0, quantity, agreed, charges })
+    }
+}
+
+/// What a change makes of a subscription: one that stays with its plan keeps its price, and what was charged once is not
+/// charged again.
+pub(super) async fn changed(
+    work: &mut Work,
+    account: &Account,
+    at: usize,
+    runs: &Subscription,
+    to: (Option<i64>, Option<&str>),
+    quoted: Option<&Quoted>,
+) -> Result<Bought> {
+    let quantity = to.0.unwrap_or(runs.quantity);
+    if let Some(plan) = to.1 {
+        return Bought::new(at, sold(work, account, at, plan, quantity, quoted).await?, quantity);
+    }
+    let terms = changes::terms(work, runs).await?;
+    check_quantity(at, &terms, quantity)?;
+    let agreed = runs.price.clone().map(|agreed| agreed.0);
+    let charges = charges(at, agreed.as_ref(), quantity)?.map(Charges::of_running);
+    let code = runs.plan_code.clone().unwrap_or_default();
+    let (plan_id, plan_version) = (runs.plan_id, runs.plan_version);
+    Ok(Bought { plan_id, plan_version, code, terms, quantity, agreed, charges })
+}
+
 /// What an item is quoted at now.
-pub(super) async fn quoted(work: &mut Work, account: &Account, at: usize, asked: Asked) -> Result<Quoted> {
-    let of_plan = |Sold { offer, agreed }| (offer.plan.id, offer.plan.current, offer.plan.code, agreed);
-    let mut runs_on = false;
-    let ((plan_id, plan_version, code, agreed), quantity) = match &asked {
-        Asked::Add { plan, quantity } => {
-            (of_plan(sold(work, account, at, plan, *quantity, None).await?), *quantity)
+pub(super) async fn quoted(
+    work: &mut Work,
+    account: &Account,
+    at: usize,
+    asked: ItemRequest,
+) -> Result<Quoted> {
+    let bought = match &asked {
+        ItemRequest::Add { plan, quantity, .. } => {
+            Bought::new(at, sold(work, account, at, plan, *quantity, None).await?, *quantity)?
         }
-        Asked::Change { subscription_id, quantity, plan } => {
+        ItemRequest::Change { subscription_id, quantity, plan } => {
             let runs = changes::find(work, account, at, *subscription_id).await?;
-            let quantity = quantity.unwrap_or(runs.quantity);
-            let bought = match plan {
-                Some(plan) => of_plan(sold(work, account, at, plan, quantity, None).await?),
-                None => {
-                    runs_on = true;
-                    let code = runs.plan_code.unwrap_or_default();
-                    (runs.plan_id, runs.plan_version, code, runs.price.map(|agreed| agreed.0))
-                }
-            };
-            (bought, quantity)
+            changed(work, account, at, &runs, (*quantity, plan.as_deref()), None).await?
         }
     };
-    let charges = charges(at, agreed.as_ref(), quantity)?;
-    let charges = if runs_on { charges.map(Charges::of_running) } else { charges };
+    let Bought { plan_id, plan_version, code, quantity, agreed, charges, .. } = bought;
     Ok(Quoted { asked, plan_id, plan_version, code, quantity, agreed, charges })
 }

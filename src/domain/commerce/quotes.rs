@@ -8,7 +8,8 @@ use super::orders::{self, NewItem, Placing};
 use crate::domain::accounts::accounts::open;
 use crate::domain::{Error, Object, Result, Work};
 use crate::model::accounts::accounts::Account;
-use crate::model::commerce::quotes::{Asked, QuotaCheck, Quote, QuoteStatus, Quoted};
+use crate::model::commerce::orders::ItemRequest;
+use crate::model::commerce::quotes::{QuotaCheck, Quote, QuoteStatus, Quoted};
 use crate::model::events::events::EventType;
 use crate::model::ids::{AccountId, OrderId, QuoteId};
 use crate::model::{Actor, Json};
@@ -19,7 +20,7 @@ use crate::store;
 pub struct Asking {
     /// Whom it is for; the caller's own account if none is named.
     pub account_id: Option<AccountId>,
-    pub items: Vec<Asked>,
+    pub items: Vec<ItemRequest>,
     /// For how long it holds.
     pub holds: Duration,
     pub metadata: BTreeMap<String, String>,
@@ -56,10 +57,10 @@ pub async fn create(work: &mut Work, actor: &Actor, asking: Asking) -> Result<Qu
 }
 
 /// Each item is priced by itself: of two changes of one subscription the second would rest on the first.
-fn once_each(items: &[Asked]) -> Result<()> {
+fn once_each(items: &[ItemRequest]) -> Result<()> {
     let mut seen = BTreeSet::new();
     for (at, asked) in items.iter().enumerate() {
-        if let Asked::Change { subscription_id, .. } = asked
+        if let ItemRequest::Change { subscription_id, .. } = asked
             && !seen.insert(*subscription_id)
         {
             let detail = "is in the quote twice";
@@ -70,12 +71,17 @@ fn once_each(items: &[Asked]) -> Result<()> {
 }
 
 /// Places the order as if it were to stay, and takes it back.
-async fn rehearsed(work: &mut Work, actor: &Actor, account: &Account, items: &[Asked]) -> Result<QuotaCheck> {
-    let item = |asked: &Asked| match asked.clone() {
-        Asked::Add { plan, quantity } => {
+async fn rehearsed(
+    work: &mut Work,
+    actor: &Actor,
+    account: &Account,
+    items: &[ItemRequest],
+) -> Result<QuotaCheck> {
+    let item = |asked: &ItemRequest| match asked.clone() {
+        ItemRequest::Add { plan, quantity, .. } => {
             NewItem::Add { plan, quantity, resources: Vec::new(), external_id: None }
         }
-        Asked::Change { subscription_id, quantity, plan } => {
+        ItemRequest::Change { subscription_id, quantity, plan } => {
             NewItem::Change { subscription_id, quantity, plan }
         }
     };
@@ -124,13 +130,9 @@ pub(super) async fn accepted(
             allowed: Vec::new(),
         });
     }
-    let shorter = quote.items.len().min(items.len());
-    let longer = quote.items.len().max(items.len());
-    let same = |at: &usize| {
-        quote.items.get(*at).zip(items.get(*at)).is_some_and(|(quoted, item)| is_same(quoted, item))
-    };
-    if let Some(at) = (0..longer).find(|at| !same(at)) {
-        return Err(differs(at.min(shorter)));
+    let same = quote.items.iter().zip(items).take_while(|(quoted, item)| is_same(quoted, item)).count();
+    if same < quote.items.len().max(items.len()) {
+        return Err(differs(same));
     }
     (quote.status, quote.order_id) = (QuoteStatus::Accepted, Some(order));
     (quote.version, quote.updated_at) = (quote.version + 1, work.now);
@@ -148,11 +150,11 @@ pub(super) fn differs(at: usize) -> Error {
 fn is_same(quoted: &Quoted, item: &NewItem) -> bool {
     let names = |ordered: &String| *ordered == quoted.code || *ordered == quoted.plan_id.to_string();
     match (&quoted.asked, item) {
-        (Asked::Add { quantity, .. }, NewItem::Add { plan, quantity: units, .. }) => {
+        (ItemRequest::Add { quantity, .. }, NewItem::Add { plan, quantity: units, .. }) => {
             names(plan) && quantity == units
         }
         (
-            Asked::Change { subscription_id, quantity, plan },
+            ItemRequest::Change { subscription_id, quantity, plan },
             NewItem::Change { subscription_id: ordered, quantity: units, plan: to },
         ) => {
             let plans = plan.is_some() == to.is_some() && to.as_ref().is_none_or(names);

@@ -6,11 +6,9 @@ use crate::model::accounts::spending::SpendCap;
 use crate::model::money::Money;
 use crate::store;
 
-/// What the items of an order cost more than what ran before: none for one without a price.
-pub type Spent = Vec<Option<Money>>;
-
-/// Counts an order against the cap of the key that it is placed with, or refuses it.
-pub async fn count(work: &mut Work, actor: &Actor, spent: &Spent) -> Result<()> {
+/// Counts an order against the cap of the key that it is placed with, or refuses it: by what each item costs more than what
+/// ran before, none for one without a price.
+pub async fn count(work: &mut Work, actor: &Actor, spent: &[Option<Money>]) -> Result<()> {
     let Some(cap) = actor.spend_cap else { return Ok(()) };
     let amount = total(&cap, spent)?;
     if amount > cap.per_order.unwrap_or(cap.per_day).min(cap.per_day) {
@@ -26,7 +24,7 @@ pub async fn count(work: &mut Work, actor: &Actor, spent: &Spent) -> Result<()> 
     }
 }
 
-fn total(cap: &SpendCap, spent: &Spent) -> Result<i64> {
+fn total(cap: &SpendCap, spent: &[Option<Money>]) -> Result<i64> {
     let mut total: i64 = 0;
     for money in spent {
         let Some(money) = money else {

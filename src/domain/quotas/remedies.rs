@@ -7,7 +7,6 @@ use crate::domain::catalog::pricing::Counter;
 use crate::domain::{Result, Work};
 use crate::model::Actor;
 use crate::model::catalog::plans::{Plan, PlanTerms};
-use crate::model::catalog::price_lists::Passed;
 use crate::model::commerce::subscriptions::Subscription;
 use crate::model::quotas::{Quota, QuotaKey, Remedy};
 use crate::model::scopes::Scope;
@@ -57,12 +56,9 @@ pub(super) async fn find(
             && same_services(plan, &types)
             && covers(&plan.terms, subscription.quantity, &needs)
     });
-    let sold = match Counter::of(&mut work.tx, &subscription.path).await? {
-        Some(counter) => counter.prices(&mut work.tx, &plans, work.now).await?,
-        None => vec![Passed::Unpriced; plans.len()],
-    };
-    let offered = plans.iter().zip(sold).filter(|(_, price)| !matches!(price, Passed::Kept(_)));
-    remedies.extend(offered.take(PLANS).map(|(plan, _)| {
+    let counter = Counter::of(&mut work.tx, &subscription.path).await?;
+    let sold = counter.sold(&mut work.tx, plans, work.now).await?;
+    remedies.extend(sold.into_iter().take(PLANS).map(|(plan, _)| {
         let title = format!("Move to the plan {}", plan.name);
         remedy(title, &subscription, json!({"plan": plan.code}))
     }));

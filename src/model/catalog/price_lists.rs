@@ -87,7 +87,7 @@ pub struct PriceList {
     pub buyer_id: Option<AccountId>,
     pub offers: Offers,
     pub adjustment: Json<Adjustment>,
-    /// Millionths; see [`Rate`].
+    /// In millionths; see [`Rate`].
     pub exchange_rate: Option<i64>,
     pub metadata: Json<BTreeMap<String, String>>,
     pub version: i64,
@@ -108,8 +108,7 @@ pub struct PriceListView {
     pub offers: Offers,
     pub adjustment: Adjustment,
     /// How much of the list's currency one unit of the currency is worth that the account pays in.
-    #[schema(example = "1.085")]
-    pub exchange_rate: Option<String>,
+    pub exchange_rate: Option<Rate>,
     pub metadata: BTreeMap<String, String>,
     pub created_at: Time,
     pub updated_at: Time,
@@ -125,7 +124,7 @@ impl From<PriceList> for PriceListView {
             buyer_id: list.buyer_id,
             offers: list.offers,
             adjustment: list.adjustment.0,
-            exchange_rate: list.exchange_rate.map(|rate| Rate::of_millionths(rate).to_string()),
+            exchange_rate: list.exchange_rate.map(Rate::of_millionths),
             metadata: list.metadata.0,
             created_at: list.created_at,
             updated_at: list.updated_at,
@@ -173,72 +172,51 @@ pub struct CatalogItem {
     pub price: Option<PriceView>,
 }
 
-/// What an account that sells a plan says of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Says<'a> {
-    pub currency: Currency,
-    pub offers: Offers,
-    pub adjustment: Adjustment,
-    pub exchange_rate: Option<Rate>,
-    pub rule: Option<&'a Rule>,
-}
-
 /// What becomes of a plan's price where one account sells it on to the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Passed {
     /// Nobody so far has set a price.
     Unpriced,
     Priced(PlanPrice),
-    /// It is not sold on.
-    Kept(Kept),
+    /// It is not sold on: the seller does not want to, has no rate for another currency than the one it pays in, leaves out
+    /// a component in its fixed price, or comes to more than a price can be.
+    Kept,
 }
 
-/// Why a plan is not sold on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kept {
-    /// The seller does not want to.
-    Withheld,
-    /// The seller charges in another currency than it pays in, and has no rate for it.
-    NoRate,
-    /// The seller's fixed price leaves out a component of the plan.
-    Incomplete,
-    /// No price can be as high.
-    TooHigh,
-}
-
-/// What a seller's list makes of what the seller pays for a plan of these components.
-pub fn passed_on(components: &[Component], pays: Passed, says: &Says) -> Passed {
-    if let Passed::Kept(_) = pays {
+/// What a seller's list, with what it says of the plan itself, makes of what the seller pays for a plan of these
+/// components.
+pub fn passed_on(components: &[Component], pays: Passed, list: &PriceList, rule: Option<&Rule>) -> Passed {
+    if pays == Passed::Kept {
         return pays;
     }
-    let adjustment = match says.rule {
+    let adjustment = match rule {
         Some(Rule::Fixed(fixed)) => {
             let has = |component: &Component| fixed.components.contains_key(&component.code);
             return match components.iter().all(has) {
                 true => Passed::Priced(PlanPrice {
-                    currency: says.currency,
+                    currency: list.currency,
                     components: fixed.components.clone(),
                 }),
-                false => Passed::Kept(Kept::Incomplete),
+                false => Passed::Kept,
             };
         }
-        Some(Rule::Withheld(_)) => return Passed::Kept(Kept::Withheld),
-        None | Some(Rule::Unlisted(_)) if says.offers == Offers::Listed => {
-            return Passed::Kept(Kept::Withheld);
+        Some(Rule::Withheld(_)) => return Passed::Kept,
+        None | Some(Rule::Unlisted(_)) if list.offers == Offers::Listed => {
+            return Passed::Kept;
         }
-        None | Some(Rule::Unlisted(_)) => says.adjustment,
+        None | Some(Rule::Unlisted(_)) => list.adjustment.0,
         Some(Rule::TakenOver(plain)) => Adjustment::TakenOver(*plain),
         Some(Rule::MarkedUp(share)) => Adjustment::MarkedUp(*share),
         Some(Rule::Discounted(share)) => Adjustment::Discounted(*share),
     };
     match pays {
-        Passed::Priced(price) => adjusted(price, adjustment, says),
+        Passed::Priced(price) => adjusted(price, adjustment, list),
         other => other,
     }
 }
 
 /// Each amount is converted, marked up or discounted in one step and rounded once.
-fn adjusted(price: PlanPrice, adjustment: Adjustment, says: &Says) -> Passed {
+fn adjusted(price: PlanPrice, adjustment: Adjustment, list: &PriceList) -> Passed {
     const WHOLE: i64 = 10_000;
     let parts = match adjustment {
         Adjustment::TakenOver(_) => WHOLE,
@@ -246,16 +224,16 @@ fn adjusted(price: PlanPrice, adjustment: Adjustment, says: &Says) -> Passed {
         Adjustment::Discounted(share) => WHOLE - share.basis_points,
     };
     let (mut numerator, mut denominator) = (i128::from(parts), i128::from(WHOLE));
-    if price.currency != says.currency {
-        let Some(rate) = says.exchange_rate else { return Passed::Kept(Kept::NoRate) };
+    if price.currency != list.currency {
+        let Some(rate) = list.exchange_rate else { return Passed::Kept };
         let minor = |currency: Currency| 10_i128.pow(currency.exponent());
-        numerator *= i128::from(rate.millionths()) * minor(says.currency);
+        numerator *= i128::from(rate) * minor(list.currency);
         denominator *= 1_000_000 * minor(price.currency);
     }
     let change = |costs: &ComponentPrice| costs.with(|amount| scaled(amount, numerator, denominator));
     let components = price.components.iter().map(|(code, costs)| Some((code.clone(), change(costs)?)));
     match components.collect::<Option<_>>() {
-        Some(components) => Passed::Priced(PlanPrice { currency: says.currency, components }),
-        None => Passed::Kept(Kept::TooHigh),
+        Some(components) => Passed::Priced(PlanPrice { currency: list.currency, components }),
+        None => Passed::Kept,
     }
 }

@@ -57,6 +57,16 @@ pub enum ItemRequest {
     Change { subscription_id: SubscriptionId, quantity: Option<i64>, plan: Option<String> },
 }
 
+impl ItemRequest {
+    /// The action, the plan and the quantity as callers named them.
+    pub fn told(self) -> (&'static str, Option<String>, Option<i64>) {
+        match self {
+            ItemRequest::Add { plan, quantity, .. } => ("add", Some(plan), Some(quantity)),
+            ItemRequest::Change { plan, quantity, .. } => ("change", plan, quantity),
+        }
+    }
+}
+
 stored_as_text! {
     pub enum ItemStatus {
         Pending = "pending",
@@ -151,10 +161,7 @@ pub struct OrderView {
 
 impl From<Item> for OrderItem {
     fn from(item: Item) -> Self {
-        let (action, plan, quantity) = match item.request {
-            ItemRequest::Add { plan, quantity, .. } => ("add", Some(plan), Some(quantity)),
-            ItemRequest::Change { plan, quantity, .. } => ("change", plan, quantity),
-        };
+        let (action, plan, quantity) = item.request.told();
         Self {
             action,
             status: item.status,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::charges::{Agreed, Charges};
+use super::orders::ItemRequest;
 use crate::model::ids::{AccountId, OrderId, PlanId, QuoteId, SubscriptionId};
 use crate::model::quotas::Violation;
 use crate::model::{Json, Path, Time};
@@ -23,18 +24,10 @@ stored_as_text! {
     }
 }
 
-/// What one item of a quote is for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "action", rename_all = "snake_case")]
-pub enum Asked {
-    Add { plan: String, quantity: i64 },
-    Change { subscription_id: SubscriptionId, quantity: Option<i64>, plan: Option<String> },
-}
-
 /// The plan that an item is for, in the version and at the price that it was quoted in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Quoted {
-    pub asked: Asked,
+    pub asked: ItemRequest,
     pub plan_id: PlanId,
     pub plan_version: i64,
     pub code: String,
@@ -133,12 +126,11 @@ impl Quote {
 
 impl From<Quoted> for QuoteItem {
     fn from(quoted: Quoted) -> Self {
-        let (action, plan, quantity, subscription_id) = match quoted.asked {
-            Asked::Add { plan, quantity } => ("add", Some(plan), Some(quantity), None),
-            Asked::Change { subscription_id, quantity, plan } => {
-                ("change", plan, quantity, Some(subscription_id))
-            }
+        let subscription_id = match quoted.asked {
+            ItemRequest::Add { .. } => None,
+            ItemRequest::Change { subscription_id, .. } => Some(subscription_id),
         };
+        let (action, plan, quantity) = quoted.asked.told();
         Self { action, plan, quantity, subscription_id, charges: quoted.charges }
     }
 }

@@ -3,19 +3,21 @@
 use crate::model::Time;
 use crate::model::accounts::keys::Key;
 use crate::model::ids::KeyId;
+use crate::model::money::Currency;
 use crate::store::{Result, Tx};
 
-/// Begins to count for a key; or anew, where what was counted is in another currency.
-pub async fn begin(tx: &mut Tx, key: &Key, anew: bool) -> Result<()> {
+/// Begins to count for a key in its cap's currency; anew, where what was counted so far is in another.
+pub async fn begin(tx: &mut Tx, key: &Key, currency: Currency) -> Result<()> {
     tx.query(
-        "INSERT INTO key_spending (key_id, account_id, path, day, spent) VALUES ($1, $2, $3, $4, 0)
-         ON CONFLICT (key_id) DO UPDATE SET spent = CASE WHEN $5 THEN 0 ELSE key_spending.spent END",
+        "INSERT INTO key_spending (key_id, account_id, path, currency, day, spent) VALUES ($1, $2, $3, $4, $5, 0)
+         ON CONFLICT (key_id) DO UPDATE SET currency = excluded.currency,
+             spent = CASE WHEN key_spending.currency = excluded.currency THEN key_spending.spent ELSE 0 END",
     )
     .bind(key.id)
     .bind(key.account_id)
     .bind(&key.path)
+    .bind(currency)
     .bind(Time::EPOCH)
-    .bind(anew)
     .execute()
     .await?;
     Ok(())

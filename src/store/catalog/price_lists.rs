@@ -74,11 +74,9 @@ pub async fn page(
 }
 
 /// The lists of a seller and of all above it, wherever the caller may look: of each those for everybody, and those for
-/// the next account on the way down to the seller, or to its customer `buyer`.
-pub async fn along(conn: &mut Conn, seller: &Path, buyer: Option<&Path>) -> Result<Vec<PriceList>> {
-    let way = buyer.unwrap_or(seller);
-    let mut labels: Vec<_> = way.upwards().map(|place| place.label().to_owned()).collect();
-    labels.push(ALL.to_owned());
+/// the next account on the way down to the seller and its customer, whose labels are given.
+pub async fn along(conn: &mut Conn, seller: &Path, way: &[String]) -> Result<Vec<PriceList>> {
+    let labels: Vec<_> = way.iter().map(String::as_str).chain([ALL]).collect();
     conn.query(sql!(
         "SELECT " columns!() " FROM price_lists l
          WHERE l.path IN (" upwards!("$1") ") AND l.buyer "

@@ -26,7 +26,8 @@ struct KeyChange {
     /// How much may be asked for with it: one of the `rate_classes` of `GET /v1/limits`.
     #[schema(nullable = false, max_length = 32, example = "bulk")]
     rate_class: Option<String>,
-    /// How much may be ordered with it; `null` takes the cap away. A key that has a cap itself sets none.
+    /// How much may be ordered with it; `null` takes the cap away. The caller's own key needs every right of this one, and
+    /// has no cap itself.
     #[serde(default, deserialize_with = "fields::present")]
     #[schema(value_type = Option<SpendCap>)]
     spend_cap: Option<Option<SpendCap>>,

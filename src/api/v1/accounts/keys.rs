@@ -68,7 +68,7 @@ struct NewKey {
     #[schema(max_length = 32, example = "standard")]
     rate_class: Option<String>,
     /// How much may be ordered with it; as much as the account may if left out. A key that has a cap itself makes no keys
-    /// that place orders.
+    /// that place orders or set prices.
     spend_cap: Option<SpendCap>,
 }
 

@@ -1,7 +1,7 @@
-mod offers;
 mod plans;
 mod price_lists;
 mod prices;
+mod pricing;
 mod servers;
 
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -11,5 +11,5 @@ pub fn routes(v1: &mut ServiceConfig) {
         .configure(plans::routes)
         .configure(price_lists::routes)
         .configure(prices::routes)
-        .configure(offers::routes);
+        .configure(pricing::routes);
 }

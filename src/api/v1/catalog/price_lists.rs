@@ -50,14 +50,8 @@ struct NewPriceList {
     adjustment: Adjustment,
     /// How much of the list's currency one unit of the currency is worth that the account pays in; needed where they
     /// differ and prices go by what the account pays.
-    #[validate(custom(function = rate))]
-    #[schema(
-        pattern = "^([1-9][0-9]{0,5}(\\.[0-9]{1,6})?|0\\.([1-9][0-9]{0,5}|0[1-9][0-9]{0,4}|00[1-9][0-9]{0,3}|000[1-9][0-9]{0,2}|0{4}[1-9][0-9]?|0{5}[1-9]))$",
-        max_length = 13,
-        nullable = false,
-        example = "1.085"
-    )]
-    exchange_rate: Option<String>,
+    #[schema(nullable = false)]
+    exchange_rate: Option<Rate>,
     #[serde(default)]
     #[validate(custom(function = fields::metadata))]
     metadata: BTreeMap<String, String>,
@@ -69,13 +63,6 @@ fn all() -> Offers {
 
 fn taken_over() -> Adjustment {
     Adjustment::TakenOver(Plain {})
-}
-
-fn rate(text: &str) -> Result<(), validator::ValidationError> {
-    match text.parse::<Rate>() {
-        Ok(_) => Ok(()),
-        Err(shape) => Err(validator::ValidationError::new("exchange_rate").with_message(shape.into())),
-    }
 }
 
 /// List price lists
@@ -116,7 +103,7 @@ async fn price_lists_create(mut caller: Caller<need::PricesWrite>) -> Result<Htt
         buyer_id: body.buyer_id,
         offers: body.offers,
         adjustment: body.adjustment,
-        exchange_rate: body.exchange_rate.and_then(|text| text.parse().ok()),
+        exchange_rate: body.exchange_rate,
         metadata: body.metadata,
     };
     caller
@@ -157,9 +144,8 @@ struct PriceListChange {
     #[schema(nullable = false)]
     adjustment: Option<Adjustment>,
     #[serde(default, deserialize_with = "fields::present")]
-    #[validate(custom(function = rate))]
-    #[schema(pattern = "^([1-9][0-9]{0,5}(\\.[0-9]{1,6})?|0\\.([1-9][0-9]{0,5}|0[1-9][0-9]{0,4}|00[1-9][0-9]{0,3}|000[1-9][0-9]{0,2}|0{4}[1-9][0-9]?|0{5}[1-9]))$", max_length = 13, value_type = Option<String>)]
-    exchange_rate: Option<Option<String>>,
+    #[schema(value_type = Option<Rate>)]
+    exchange_rate: Option<Option<Rate>>,
     #[validate(custom(function = fields::metadata))]
     #[schema(nullable = false)]
     metadata: Option<BTreeMap<String, String>>,
@@ -183,7 +169,7 @@ async fn price_lists_update(mut caller: Caller<need::PricesWrite>) -> Result<Htt
         name: body.name,
         offers: body.offers,
         adjustment: body.adjustment,
-        exchange_rate: body.exchange_rate.map(|rate| rate.and_then(|text| text.parse().ok())),
+        exchange_rate: body.exchange_rate,
         metadata: body.metadata,
     };
     caller

@@ -60,16 +60,16 @@ struct AddItem {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, Validate, ToSchema)]
-struct ChangeItem {
-    subscription_id: SubscriptionId,
+pub(super) struct ChangeItem {
+    pub subscription_id: SubscriptionId,
     #[schema(minimum = 1, maximum = 1_000_000, nullable = false, example = 30)]
-    quantity: Option<i64>,
+    pub quantity: Option<i64>,
     /// The code or identifier of a plan with the same services.
     #[schema(min_length = 1, max_length = 64, nullable = false, example = "hosted-mail-plus")]
-    plan: Option<String>,
+    pub plan: Option<String>,
 }
 
-fn one() -> i64 {
+pub(super) fn one() -> i64 {
     1
 }
 

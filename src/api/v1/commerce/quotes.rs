@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 use validator::Validate;
 
+use super::orders::ChangeItem;
 use crate::api::answer::Answer;
 use crate::api::caller::Caller;
 use crate::api::problem::Problem;
@@ -14,8 +15,9 @@ use crate::api::v1::fields;
 use crate::domain::Error;
 use crate::domain::commerce::quotes::{self, Asking};
 use crate::model::Path;
-use crate::model::commerce::quotes::{Asked, QuoteView};
-use crate::model::ids::{AccountId, QuoteId, SubscriptionId};
+use crate::model::commerce::orders::ItemRequest;
+use crate::model::commerce::quotes::QuoteView;
+use crate::model::ids::{AccountId, QuoteId};
 use crate::model::scopes::need;
 use crate::store;
 
@@ -32,7 +34,7 @@ enum NewQuoteItem {
     /// A new subscription to a plan.
     Add(QuotedAdd),
     /// Another quantity or plan for a subscription that runs.
-    Change(QuotedChange),
+    Change(ChangeItem),
 }
 
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -40,23 +42,9 @@ struct QuotedAdd {
     /// The plan's code or identifier.
     #[schema(min_length = 1, max_length = 64, example = "hosted-mail")]
     plan: String,
-    #[serde(default = "one")]
+    #[serde(default = "super::orders::one")]
     #[schema(minimum = 1, maximum = 1_000_000, default = 1, example = 25)]
     quantity: i64,
-}
-
-#[derive(Debug, Clone, Deserialize, ToSchema)]
-struct QuotedChange {
-    subscription_id: SubscriptionId,
-    #[schema(minimum = 1, maximum = 1_000_000, nullable = false, example = 30)]
-    quantity: Option<i64>,
-    /// The code or identifier of a plan with the same services.
-    #[schema(min_length = 1, max_length = 64, nullable = false, example = "hosted-mail-plus")]
-    plan: Option<String>,
-}
-
-fn one() -> i64 {
-    1
 }
 
 /// A quote as it is asked for.
@@ -81,12 +69,14 @@ const fn fortnight() -> u32 {
     14 * 24
 }
 
-impl From<NewQuoteItem> for Asked {
+impl From<NewQuoteItem> for ItemRequest {
     fn from(item: NewQuoteItem) -> Self {
         match item {
-            NewQuoteItem::Add(QuotedAdd { plan, quantity }) => Asked::Add { plan, quantity },
-            NewQuoteItem::Change(QuotedChange { subscription_id, quantity, plan }) => {
-                Asked::Change { subscription_id, quantity, plan }
+            NewQuoteItem::Add(QuotedAdd { plan, quantity }) => {
+                ItemRequest::Add { plan, quantity, resources: Vec::new() }
+            }
+            NewQuoteItem::Change(ChangeItem { subscription_id, quantity, plan }) => {
+                ItemRequest::Change { subscription_id, quantity, plan }
             }
         }
     }
@@ -124,7 +114,7 @@ async fn quotes_create(mut caller: Caller<need::QuotesWrite>) -> Result<HttpResp
     let body: NewQuote = caller.json().await?;
     let asking = Asking {
         account_id: body.account_id,
-        items: body.items.into_iter().map(Asked::from).collect(),
+        items: body.items.into_iter().map(ItemRequest::from).collect(),
         holds: Duration::from_secs(u64::from(body.valid_hours) * 60 * 60),
         metadata: body.metadata,
     };

@@ -26,6 +26,7 @@ use crate::model::events::webhooks::{
 };
 use crate::model::ids::{AccountId, WebhookEndpointId};
 use crate::model::scopes::need;
+use crate::model::text::pointer_step;
 use crate::store;
 
 pub fn routes(v1: &mut ServiceConfig) {
@@ -84,7 +85,7 @@ fn headers<V>(
     let mut seen = BTreeSet::new();
     for (name, value) in &given {
         let (text, is_secret) = told(value);
-        let at = format!("{place}/{}", name.replace('~', "~0").replace('/', "~1"));
+        let at = format!("{place}/{}", pointer_step(name));
         if !may_be_sent(name, is_secret) {
             faults.push(Fault::at(at, "header", "is not a header that an endpoint can have of its own here"));
         } else if !is_value(text) {

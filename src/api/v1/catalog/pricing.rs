@@ -3,12 +3,13 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::api::caller::Caller;
 use crate::api::problem::Problem;
+use crate::domain::Error;
 use crate::domain::accounts::accounts;
 use crate::domain::catalog::pricing::Counter;
 use crate::model::Path;
-use crate::model::catalog::components::PriceView;
+use crate::model::catalog::components::{PlanPrice, PriceView};
 use crate::model::catalog::plans::Plan;
-use crate::model::catalog::price_lists::{CatalogItem, Passed};
+use crate::model::catalog::price_lists::CatalogItem;
 use crate::model::ids::{AccountId, PlanId};
 use crate::model::scopes::need;
 use crate::store;
@@ -39,9 +40,9 @@ async fn catalog_list(mut caller: Caller<need::CatalogRead>) -> Result<HttpRespo
     let mut conn = caller.read().await?;
     let buyer: Path = match caller.parameter("account") {
         None => subject,
-        Some(_) if caller.is_public => return Err(crate::domain::Error::AccountNotFound.into()),
+        Some(_) if caller.is_public => return Err(Error::AccountNotFound.into()),
         Some(text) => {
-            let id = text.parse().map_err(|_| crate::domain::Error::AccountNotFound)?;
+            let id = text.parse().map_err(|_| Error::AccountNotFound)?;
             accounts::find(&mut conn, id).await?.path
         }
     };
@@ -49,21 +50,14 @@ async fn catalog_list(mut caller: Caller<need::CatalogRead>) -> Result<HttpRespo
     let rows = store::catalog::plans::on_sale(&mut conn, &buyer, after, page.rows()).await?;
     let (rows, next) = page.cut(rows, |plan| plan.id);
     let counter = match caller.is_public {
-        true => Some(Counter::in_public(&mut conn, &buyer).await?),
+        true => Counter::in_public(&mut conn, &buyer).await?,
         false => Counter::of(&mut conn, &buyer).await?,
     };
-    let prices = match counter {
-        Some(counter) => counter.prices(&mut conn, &rows, caller.now).await?,
-        None => vec![Passed::Unpriced; rows.len()],
-    };
-    let view = |(plan, price): (Plan, Passed)| {
-        let price = match price {
-            Passed::Kept(_) => return None,
-            Passed::Unpriced => None,
-            Passed::Priced(price) => Some(PriceView::of(&plan.terms.components, &price)),
-        };
+    let sold = counter.sold(&mut conn, rows, caller.now).await?;
+    let view = |(plan, price): (Plan, Option<PlanPrice>)| {
+        let price = price.map(|price| PriceView::of(&plan.terms.components, &price));
         let plan = if caller.is_public { plan.published() } else { plan.seen_by(&buyer) };
-        Some(CatalogItem { plan, price })
+        CatalogItem { plan, price }
     };
-    Ok(CatalogList::answer(rows.into_iter().zip(prices).filter_map(view).collect(), next))
+    Ok(CatalogList::answer(sold.into_iter().map(view).collect(), next))
 }

@@ -1,0 +1,6 @@
+-- In which currency a key's orders are counted: what was counted in one says nothing about another.
+SELECT set_config('app.subtree', '/', true);
+
+ALTER TABLE key_spending ADD COLUMN currency TEXT COLLATE "C";
+
+UPDATE key_spending SET currency = (SELECT k.spend_cap ->> 'currency' FROM api_keys k WHERE k.id = key_id);
