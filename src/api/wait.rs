@@ -10,7 +10,8 @@ use super::problem::Problem;
 use super::state::State;
 use crate::model::Subtree;
 use crate::model::commerce::orders::OrderView;
-use crate::model::ids::{OperationId, OrderId, ResourceId};
+use crate::model::commerce::subscriptions::SubscriptionView;
+use crate::model::ids::{OperationId, OrderId, ResourceId, SubscriptionId};
 use crate::model::services::operations::{Operation, OperationStatus, OperationView};
 use crate::model::services::resources::ResourceView;
 use crate::store;
@@ -50,6 +51,18 @@ pub async fn until_ended(
                 body: json(&ResourceView { operation: Some(operation.clone()), ..shown }),
             }
         }),
+        Kind::Subscription(id) => {
+            let found = store::commerce::subscriptions::find(&mut conn, id).await?;
+            found.map(|subscription| {
+                let (version, shown) = (subscription.version, subscription.seen_at(state.clock.now()));
+                let (operation_id, operation) = (Some(operation.id), Some(operation.clone()));
+                Fresh {
+                    etag: etag(version, json(&shown).as_bytes()),
+                    place: format!("/v1/subscriptions/{id}"),
+                    body: json(&SubscriptionView { operation_id, operation, ..shown }),
+                }
+            })
+        }
         Kind::Other => None,
     };
     let status = if made { 201 } else { 200 };
@@ -73,6 +86,7 @@ struct Fresh {
 enum Kind {
     Order(OrderId),
     Resource(ResourceId),
+    Subscription(SubscriptionId),
     Other,
 }
 
@@ -82,9 +96,10 @@ fn kind(body: &str) -> Kind {
         id: Option<String>,
     }
     let id = serde_json::from_str::<Named>(body).ok().and_then(|named| named.id).unwrap_or_default();
-    match (id.parse(), id.parse()) {
-        (Ok(id), _) => Kind::Order(id),
-        (_, Ok(id)) => Kind::Resource(id),
+    match (id.parse(), id.parse(), id.parse()) {
+        (Ok(id), _, _) => Kind::Order(id),
+        (_, Ok(id), _) => Kind::Resource(id),
+        (_, _, Ok(id)) => Kind::Subscription(id),
         _ => Kind::Other,
     }
 }

@@ -1,4 +1,4 @@
-//! What is due by the clock alone: holds that begin or end, and what need not be kept longer.
+//! What is due by the clock alone: holds that begin or end, subscriptions that do, and what need not be kept longer.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use tracing::warn;
 use super::Engine;
 use super::record::unit;
 use super::worker::down;
+use crate::domain::commerce::subscriptions;
 use crate::domain::services::holds;
 use crate::domain::{Result, Work};
 use crate::model::Subtree;
@@ -17,7 +18,7 @@ use crate::store;
 
 const EVERY: Duration = Duration::from_secs(1);
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
-/// How many holds are turned, or old rows removed, in one transaction.
+/// How many holds or subscriptions are turned, or old rows removed, in one transaction.
 const AT_ONCE: i64 = 200;
 
 /// Looks once a second until the program shuts down.
@@ -25,10 +26,10 @@ pub async fn keep(engine: Engine, mut shutdown: watch::Receiver<bool>) {
     let mut forget_at = Instant::now();
     while !*shutdown.borrow() {
         let of = engine.clone();
-        match unit(async move { turn_holds(&of).await }).await {
+        match unit(async move { turn(&of).await }).await {
             Ok(0) => {}
             Ok(_) => engine.wake(),
-            Err(error) => warn!(%error, "holds that are due could not be turned"),
+            Err(error) => warn!(%error, "holds and subscriptions that are due could not be turned"),
         }
         if Instant::now() >= forget_at {
             forget_at = Instant::now() + FORGET_EVERY;
@@ -44,21 +45,23 @@ pub async fn keep(engine: Engine, mut shutdown: watch::Receiver<bool>) {
     }
 }
 
-async fn turn_holds(engine: &Engine) -> Result<usize> {
+async fn turn(engine: &Engine) -> Result<usize> {
     let parts = engine.parts();
     let now = parts.clock.now();
     let mut all = 0;
     loop {
         let mut conn = parts.db.read(Subtree::everything()).await?;
-        let due = store::services::holds::due(&mut conn, now, 1).await?;
+        let due = !store::services::holds::due(&mut conn, now, 1).await?.is_empty()
+            || !store::commerce::subscriptions::due(&mut conn, now, 1).await?.is_empty();
         drop(conn);
-        if due.is_empty() {
+        if !due {
             return Ok(all);
         }
         let tx = parts.db.write(Subtree::everything()).await?;
         let cause = Cause { key_id: None, request_id: None, reason_code: None };
         let mut work = Work::because(tx, cause, now);
-        let turned = holds::turn_the_clock(&mut work, AT_ONCE).await?;
+        let turned = holds::turn_the_clock(&mut work, AT_ONCE).await?
+            + subscriptions::turn_the_clock(&mut work, AT_ONCE).await?;
         work.finish().await?;
         all += turned;
         if turned == 0 {

@@ -8,6 +8,7 @@ pub mod commerce;
 pub mod connector;
 pub mod events;
 pub mod ids;
+pub mod interval;
 mod json;
 pub mod money;
 pub mod path;

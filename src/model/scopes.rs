@@ -45,6 +45,7 @@ scopes! {
     OrdersPlace = "orders:place",
     OrdersCancel = "orders:cancel",
     SubscriptionsRead = "subscriptions:read",
+    SubscriptionsWrite = "subscriptions:write",
     ServicesRead = "services:read",
     ServicesSuspend = "services:suspend",
     ServicesResume = "services:resume",
@@ -87,6 +88,7 @@ impl Bundle {
             Bundle::BillingSystem => vec![
                 AccountsRead,
                 SubscriptionsRead,
+                SubscriptionsWrite,
                 ServicesRead,
                 ServicesSuspend,
                 ServicesResume,
@@ -105,6 +107,7 @@ impl Bundle {
                 OrdersPlace,
                 OrdersCancel,
                 SubscriptionsRead,
+                SubscriptionsWrite,
                 ServicesRead,
                 ResourcesRead,
                 ResourcesWrite,
@@ -130,6 +133,7 @@ impl Bundle {
                 OrdersPlace,
                 OrdersCancel,
                 SubscriptionsRead,
+                SubscriptionsWrite,
                 ServicesRead,
                 ServicesSuspend,
                 ServicesResume,
@@ -154,7 +158,9 @@ impl Bundle {
         match self {
             Bundle::BillingSystem => vec![ReasonClass::Payment],
             Bundle::Crm | Bundle::Auditor => Vec::new(),
-            Bundle::ResellerAdmin | Bundle::TenantAdmin | Bundle::OperatorAdmin => ReasonClass::ALL.to_vec(),
+            Bundle::ResellerAdmin | Bundle::TenantAdmin | Bundle::OperatorAdmin => {
+                ReasonClass::PLACED.to_vec()
+            }
         }
     }
 }

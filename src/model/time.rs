@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Span, Timestamp};
 use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
 use sqlx::encode::IsNull;
@@ -58,6 +59,22 @@ impl Time {
     pub fn minus(self, duration: std::time::Duration) -> Self {
         let duration = SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
         Self(self.0.saturating_sub(duration).unwrap_or(Timestamp::MIN)).rounded()
+    }
+
+    /// So many days later by the calendar (UTC), or the end of time.
+    pub fn plus_days(self, days: i64) -> Self {
+        self.plus_span(Span::new().try_days(days))
+    }
+
+    /// So many months later by the calendar (UTC), or the end of time; on the last day of a month that does not have the
+    /// day.
+    pub fn plus_months(self, months: i64) -> Self {
+        self.plus_span(Span::new().try_months(months))
+    }
+
+    fn plus_span(self, span: Result<Span, jiff::Error>) -> Self {
+        let later = span.and_then(|span| self.0.to_zoned(TimeZone::UTC).checked_add(span));
+        later.map_or(Self::END, |later| Self(later.timestamp()).min(Self::END))
     }
 
     /// How long after `earlier` this is; zero if it is not.

@@ -45,7 +45,7 @@ impl Program {
         }
         let (scopes, hold_classes) = match order.bundle {
             Some(bundle) => (bundle.scopes(), bundle.hold_classes()),
-            None => (order.scopes.clone(), ReasonClass::ALL.to_vec()),
+            None => (order.scopes.clone(), ReasonClass::PLACED.to_vec()),
         };
         let id = KeyId::new();
         let secret = SecretKey::generate(account.environment, id);

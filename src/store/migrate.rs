@@ -57,6 +57,7 @@ const MIGRATIONS: &[(i64, &str, Sql)] = &[
     (23, "spend caps", apart!("0023_spend_caps")),
     (24, "quotes", apart!("0024_quotes")),
     (25, "the currency of caps", apart!("0025_cap_currency")),
+    (26, "courses of subscriptions", apart!("0026_courses")),
 ];
 
 const fn both(text: &'static str) -> Sql {

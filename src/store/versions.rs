@@ -14,6 +14,7 @@ pub enum Versioned {
     Resource,
     Server,
     StorefrontKey,
+    Subscription,
     WebhookEndpoint,
 }
 
@@ -33,6 +34,7 @@ pub async fn lock(tx: &mut Tx, of: Versioned, id: &str) -> Result<Option<i64>> {
         Versioned::Resource => version!("resources"),
         Versioned::Server => version!("servers"),
         Versioned::StorefrontKey => version!("storefront_keys"),
+        Versioned::Subscription => version!("subscriptions"),
         Versioned::WebhookEndpoint => version!("webhook_endpoints"),
     };
     let row: Option<(i64,)> = tx.query(text).bind(id).within().optional().await?;

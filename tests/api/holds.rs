@@ -20,7 +20,7 @@ async fn access(site: &Site, service: &str) -> (String, String) {
     (told.text_at("access"), told.text_at("applied_access"))
 }
 
-async fn settles(site: &Site, service: &str, to: &str) {
+pub async fn settles(site: &Site, service: &str, to: &str) {
     until(&format!("access {to}"), async || access(site, service).await == (to.into(), to.into())).await;
 }
 

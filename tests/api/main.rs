@@ -48,6 +48,8 @@ mod signing_keys;
 mod silence;
 mod smuggling;
 mod storefront;
+mod subscriptions;
+mod subscriptions_ends;
 mod timeouts;
 mod unread;
 mod values;

@@ -98,7 +98,7 @@ impl Site {
             bundle: Some(Bundle::OperatorAdmin),
             scopes: Vec::new(),
             env: Environment::Live,
-            expires_days: 30,
+            expires_days: 365,
         };
         let key = program.create_key(&order).await.expect("the first key is made");
         let metrics = telemetry::detached_metrics().expect("metrics can be kept").handle();

@@ -98,7 +98,7 @@ fn fingerprint() -> u64 {
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let mut hasher = DefaultHasher::new();
-    (app_url(), owner_url()).hash(&mut hasher);
+    (app_url(), owner_url(), migrate::newest()).hash(&mut hasher);
     for file in files {
         (file.file_name(), std::fs::read(&file).unwrap()).hash(&mut hasher);
     }

@@ -15,13 +15,13 @@ use tenantry::domain::services::holds;
 use tenantry::domain::services::resources::{self, NewResource};
 use tenantry::domain::{Result, Work};
 use tenantry::model::accounts::accounts::{Account, AccountType, Environment};
-use tenantry::model::catalog::components::BillingPeriod;
 use tenantry::model::catalog::plans::{Plan, PlanQuota, PlanService, PlanStatus, PlanTerms};
 use tenantry::model::catalog::servers::{Placement, SealedSecret, Server, VirtualServer};
 use tenantry::model::catalog::service_types::ServiceType;
 use tenantry::model::commerce::orders::Order;
 use tenantry::model::connector::{Connector, Descriptor};
 use tenantry::model::ids::{KeyId, OperationId, OrderId, RequestId, ResourceId, ServerId, ServiceId};
+use tenantry::model::interval::Interval;
 use tenantry::model::quotas::{Mode, Quota, QuotaKey};
 use tenantry::model::scopes::Scope;
 use tenantry::model::services::holds::{Effect, HoldScope, ReasonClass};
@@ -292,7 +292,9 @@ pub fn mail_plan(virtual_server: &VirtualServer, code: &str) -> plans::Draft {
                 quota(QuotaKey::MailStorageMb, 1_000_000),
             ],
             components: Vec::new(),
-            billing_period: BillingPeriod::MONTHLY,
+            billing_period: Interval::MONTHLY,
+            trial: None,
+            lease: None,
             max_quantity: None,
         },
         metadata: BTreeMap::new(),

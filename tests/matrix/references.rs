@@ -105,6 +105,20 @@ const REFERENCES: &[Reference] = &[
         body: |id| json!({"items": [{"action": "change", "subscription_id": id, "quantity": 4}]}),
         sold: false,
     },
+    Reference {
+        operation: "subscriptions_change_plan",
+        member: "/quote_id",
+        of: "quotes.own",
+        body: |id| json!({"quote_id": id, "plan": "own"}),
+        sold: false,
+    },
+    Reference {
+        operation: "subscriptions_change_quantity",
+        member: "/quote_id",
+        of: "quotes.own",
+        body: |id| json!({"quote_id": id, "quantity": 4}),
+        sold: false,
+    },
     // A text, as a plan can be named by its code as well.
     Reference {
         operation: "orders_place",

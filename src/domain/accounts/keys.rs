@@ -66,7 +66,9 @@ impl Rights<'_> {
         if !lies_inside(self.allowed_addresses, &actor.allowed_addresses) {
             return Err(Error::ScopeEscalation("addresses outside its own".into()));
         }
-        let spends = |scope: &Scope| matches!(scope, Scope::OrdersPlace | Scope::PricesWrite);
+        let spends = |scope: &Scope| {
+            matches!(scope, Scope::OrdersPlace | Scope::SubscriptionsWrite | Scope::PricesWrite)
+        };
         if actor.spend_cap.is_some() && !self.is_own && self.scopes.iter().any(spends) {
             return Err(Error::ScopeEscalation("orders and prices that do not count for its own cap".into()));
         }

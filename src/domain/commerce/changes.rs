@@ -11,7 +11,7 @@ use crate::model::accounts::accounts::Account;
 use crate::model::catalog::plans::PlanTerms;
 use crate::model::commerce::orders::{Item, ItemRequest, ItemStatus};
 use crate::model::commerce::quotes::Quoted;
-use crate::model::commerce::subscriptions::{Subscription, SubscriptionStatus, SubscriptionView};
+use crate::model::commerce::subscriptions::{Subscription, SubscriptionStatus};
 use crate::model::events::events::EventType;
 use crate::model::ids::SubscriptionId;
 use crate::model::money::Money;
@@ -57,8 +57,19 @@ pub(super) async fn apply(
     move_ceilings(work, at, &subscription, &terms, new_quantity).await?;
 
     let price = agreed.map(Json);
-    let changed =
-        Subscription { plan_id, plan_version, quantity: new_quantity, price, ..subscription.clone() };
+    let billing_period = Json(terms.billing_period);
+    // Periods of another length begin anew.
+    let goes_on = subscription.billing_period == billing_period;
+    let anchored_at = subscription.anchored_at.map(|anchored| if goes_on { anchored } else { work.now });
+    let changed = Subscription {
+        plan_id,
+        plan_version,
+        quantity: new_quantity,
+        price,
+        billing_period,
+        anchored_at,
+        ..subscription.clone()
+    };
     if !store::commerce::subscriptions::change(&mut work.tx, &changed, work.now).await? {
         return Err(Error::Busy);
     }
@@ -183,7 +194,7 @@ fn recorded(work: &mut Work, before: &Subscription, changed: Subscription, code:
     let previous =
         json!({"plan": before.plan_code, "plan_version": before.plan_version, "quantity": before.quantity});
     let (id, version, of) = (changed.id, changed.version, (changed.account_id, changed.path.clone()));
-    let view = SubscriptionView::from(changed);
+    let view = changed.seen_at(work.now);
     let object = Object::new(id, version, &view).instead_of(previous);
     work.event(event, (of.0, &of.1), "subscription", object);
 }

@@ -5,3 +5,4 @@ pub mod orders;
 pub mod outcomes;
 pub mod quotes;
 mod spending;
+pub mod subscriptions;

@@ -139,6 +139,31 @@ pub async fn place(work: &mut Work, actor: &Actor, placing: Placing) -> Result<M
     Ok(Made::New(order))
 }
 
+/// A change of one subscription.
+#[derive(Debug, Clone)]
+pub struct Changing {
+    pub subscription_id: SubscriptionId,
+    pub quantity: Option<i64>,
+    pub plan: Option<String>,
+    pub quote_id: Option<QuoteId>,
+}
+
+/// Places the order that changes one subscription, for the account that it belongs to.
+pub async fn change(work: &mut Work, actor: &Actor, changing: Changing) -> Result<Order> {
+    let Changing { subscription_id, quantity, plan, quote_id } = changing;
+    let found = store::commerce::subscriptions::find(&mut work.tx, subscription_id).await?;
+    let subscription = found.ok_or(Error::NotFound("subscription"))?;
+    let placing = Placing {
+        account_id: Some(subscription.account_id),
+        items: vec![NewItem::Change { subscription_id, quantity, plan }],
+        quote_id,
+        external_id: None,
+        metadata: BTreeMap::new(),
+        fingerprint: String::new(),
+    };
+    Ok(place(work, actor, placing).await?.into_inner())
+}
+
 fn same(known: Order, fingerprint: &str) -> Result<Order> {
     match known.fingerprint == fingerprint {
         true => Ok(known),
@@ -213,6 +238,13 @@ async fn add(
         quantity,
         order_id: job.order_id,
         price: agreed.map(Json),
+        billing_period: Json(terms.billing_period),
+        anchored_at: None,
+        trial_ends_at: None,
+        expires_at: None,
+        cancel_at: None,
+        cancelled_above: None,
+        ended_at: None,
         external_id,
         metadata: Json(BTreeMap::new()),
         version: 1,

@@ -1,10 +1,11 @@
 //! What the end of the work means for an order, its subscriptions and what is in them.
 
 use super::orders::dismantle;
+use super::subscriptions;
 use crate::domain::{Error, Object, Result, Work};
 use crate::model::Json;
 use crate::model::commerce::orders::{ItemStatus, Order, OrderStatus, OrderView};
-use crate::model::commerce::subscriptions::{SubscriptionStatus, SubscriptionView};
+use crate::model::commerce::subscriptions::SubscriptionStatus;
 use crate::model::events::events::EventType;
 use crate::model::ids::OrderId;
 use crate::model::services::operations::{OperationError, Outcome};
@@ -63,15 +64,7 @@ pub async fn completed(work: &mut Work, id: OrderId) -> Result<()> {
     })
     .await?;
     for item in &order.items.0 {
-        let (id, active) = (item.subscription_id, SubscriptionStatus::Active);
-        store::commerce::subscriptions::set_status(&mut work.tx, id, active, work.now).await?;
-        if let Some(subscription) = store::commerce::subscriptions::find(&mut work.tx, id).await? {
-            let of = (subscription.account_id, subscription.path.clone());
-            let version = subscription.version;
-            let view = SubscriptionView::from(subscription);
-            let object = Object::new(id, version, &view);
-            work.event(EventType::SubscriptionActivated, (of.0, &of.1), "subscription", object);
-        }
+        subscriptions::begin(work, item.subscription_id).await?;
     }
     recorded(work, EventType::OrderCompleted, order);
     Ok(())

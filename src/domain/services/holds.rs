@@ -23,18 +23,18 @@ pub enum On {
 
 /// The thing held, as it was found.
 #[derive(Debug, Clone)]
-struct Found {
-    target_type: TargetType,
-    id: String,
+pub(super) struct Found {
+    pub(super) target_type: TargetType,
+    pub(super) id: String,
     account_id: AccountId,
     path: Path,
     /// What holds on it itself are found by, and what it itself and all that is above it.
     own: Vec<String>,
-    targets: Vec<String>,
+    pub(super) targets: Vec<String>,
     service: Option<ServiceId>,
 }
 
-async fn find(conn: &mut Conn, on: On) -> Result<Found> {
+pub(super) async fn find(conn: &mut Conn, on: On) -> Result<Found> {
     let (target_type, id, account_id, path, mut targets, service) = match on {
         On::Account(id) => {
             let account = store::accounts::accounts::find(conn, id).await?.ok_or(Error::AccountNotFound)?;
@@ -99,8 +99,9 @@ pub struct Outcome {
 /// The class that a reason code belongs to.
 pub fn class_of(reason_code: &str) -> Result<ReasonClass> {
     let class = reason_code.split('.').next().unwrap_or_default();
-    class.parse().map_err(|_| {
-        let known: Vec<_> = ReasonClass::ALL.iter().map(|class| class.as_str()).collect();
+    let placed = class.parse().ok().filter(|class| ReasonClass::PLACED.contains(class));
+    placed.ok_or_else(|| {
+        let known: Vec<_> = ReasonClass::PLACED.iter().map(|class| class.as_str()).collect();
         let detail =
             format!("must be one of {}, or one of them, a dot and a word of your own", known.join(", "));
         Error::invalid("/reason_code", "unknown_reason", detail)
@@ -122,7 +123,7 @@ fn strongest(holds: &[Hold]) -> Access {
 }
 
 /// What the holds leave of the access of services.
-fn of_services(holds: &[Hold]) -> Access {
+pub(super) fn of_services(holds: &[Hold]) -> Access {
     let reaching = holds.iter().filter(|hold| hold.scope() == HoldScope::All);
     reaching.map(|hold| hold.effect.access()).max().unwrap_or(Access::Full)
 }
@@ -275,7 +276,7 @@ pub(in crate::domain) async fn end(
     Ok(Some(ended))
 }
 
-fn recorded(work: &mut Work, event: EventType, hold: &Hold) {
+pub(super) fn recorded(work: &mut Work, event: EventType, hold: &Hold) {
     let view = hold.clone().seen_by(&hold.path);
     let object = Object::new(hold.id, hold.version, &view).because(&hold.reason_code);
     work.event(event, (hold.account_id, &hold.path), "hold", object);
@@ -301,7 +302,7 @@ fn outcome(
 }
 
 /// Queues the work that makes access what the holds say when it runs.
-async fn bring_about(work: &mut Work, request_id: &str, found: &Found) -> Result<OperationId> {
+pub(super) async fn bring_about(work: &mut Work, request_id: &str, found: &Found) -> Result<OperationId> {
     let of = (found.account_id, &found.path);
     let new = match found.service {
         Some(service) => access_of(service, of),

@@ -1,3 +1,4 @@
+pub(in crate::domain) mod endings;
 pub mod holds;
 pub mod operations;
 pub mod outcomes;

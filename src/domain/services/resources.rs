@@ -9,7 +9,7 @@ use crate::domain::accounts::accounts::Made;
 use crate::domain::{Error, Result, Work, check_version, quotas};
 use crate::model::ids::{ResourceId, ServiceId};
 use crate::model::quotas::QuotaKey;
-use crate::model::services::holds::Effect;
+use crate::model::services::holds::{Effect, ReasonClass};
 use crate::model::services::operations::{Action, Lane, OperationKind, Step, Task};
 use crate::model::services::resources::{Resource, ResourceLifecycle};
 use crate::model::services::services::{Lifecycle, Service};
@@ -53,6 +53,7 @@ pub async fn create(
         }
     }
     check_changeable(work, &service).await?;
+    check_runs(work, &service).await?;
     check_fits(work, &service, &new.spec).await?;
     let taken = quotas::charge(work, service.subscription_id, &service.path, &new.spec.takes()).await?;
     let resource = insert(work, actor, &service, new).await?;
@@ -144,6 +145,20 @@ async fn check_changeable(work: &mut Work, service: &Service) -> Result<()> {
     }
 }
 
+/// What is in a subscription that has ended can be removed, but nothing else is done with it.
+async fn check_runs(work: &mut Work, service: &Service) -> Result<()> {
+    let of = service.subscription_id.to_string();
+    let holds = store::services::holds::in_force(&mut work.tx, &[of]).await?;
+    match holds.iter().any(|hold| hold.reason_class == ReasonClass::Ended) {
+        true => Err(Error::State {
+            current: "of a subscription that has ended".into(),
+            action: "A change of its resources",
+            allowed: vec!["renew"],
+        }),
+        false => Ok(()),
+    }
+}
+
 async fn check_fits(work: &mut Work, service: &Service, spec: &ResourceSpec) -> Result<()> {
     if spec.resource_type().service_type() != service.service_type {
         let detail = format!("a {} service has no {}", service.service_type, spec.resource_type());
@@ -196,6 +211,7 @@ pub async fn change(
     expected: &Precondition,
 ) -> Result<Resource> {
     let (resource, service) = changeable(work, id, expected).await?;
+    check_runs(work, &service).await?;
     let wanted = changed(resource.spec.0.clone(), &change)?;
     let growth: Vec<(QuotaKey, i64)> =
         difference(&resource.spec, &wanted).into_iter().filter(|(_, amount)| *amount > 0).collect();

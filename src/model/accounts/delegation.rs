@@ -55,6 +55,7 @@ impl Scope {
                 | OrdersRead
                 | OrdersCancel
                 | SubscriptionsRead
+                | SubscriptionsWrite
                 | ServicesRead
                 | ServicesSuspend
                 | ServicesResume

@@ -55,27 +55,6 @@ fn is_one(per: &i64) -> bool {
     *per == 1
 }
 
-stored_as_text! {
-    pub enum PeriodUnit {
-        Month = "month",
-        Year = "year",
-    }
-}
-
-/// How often what recurs is charged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct BillingPeriod {
-    pub unit: PeriodUnit,
-    #[serde(default = "one")]
-    #[schema(minimum = 1, maximum = 36, default = 1)]
-    pub count: i64,
-}
-
-impl BillingPeriod {
-    pub const MONTHLY: Self = Self { unit: PeriodUnit::Month, count: 1 };
-}
-
 /// From which quantity on a unit costs how much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::components::{BillingPeriod, Component};
+use super::components::Component;
 use super::service_types::ServiceType;
 use crate::model::ids::{AccountId, PlanId, VirtualServerId};
+use crate::model::interval::Interval;
 use crate::model::quotas::{Mode, QuotaKey};
 use crate::model::{Json, Path, Time};
 use crate::stored_as_text;
@@ -75,15 +76,21 @@ pub struct PlanTerms {
     pub components: Vec<Component>,
     /// How often what recurs is charged; monthly if left out.
     #[serde(default = "monthly")]
-    pub billing_period: BillingPeriod,
+    pub billing_period: Interval,
+    /// For how long an account's first subscription may be tried; nothing is due, and it expires then unless it is converted.
+    #[serde(default)]
+    pub trial: Option<Interval>,
+    /// For how long a subscription runs; it expires then unless it is renewed. Until it is cancelled if left out.
+    #[serde(default)]
+    pub lease: Option<Interval>,
     /// The largest quantity one subscription may have.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 1_000_000)]
     pub max_quantity: Option<i64>,
 }
 
-fn monthly() -> BillingPeriod {
-    BillingPeriod::MONTHLY
+fn monthly() -> Interval {
+    Interval::MONTHLY
 }
 
 /// A plan's row.
@@ -122,7 +129,11 @@ pub struct PlanView {
     pub quotas: Vec<PlanQuota>,
     /// What is charged; the catalogue has the prices.
     pub components: Vec<Component>,
-    pub billing_period: BillingPeriod,
+    pub billing_period: Interval,
+    /// For how long it may be tried.
+    pub trial: Option<Interval>,
+    /// For how long it runs before it has to be renewed.
+    pub lease: Option<Interval>,
     pub max_quantity: Option<i64>,
     /// On what it runs; none where that stands above the caller's own account.
     pub virtual_server_id: Option<VirtualServerId>,
@@ -153,6 +164,8 @@ impl Plan {
             quotas: terms.quotas,
             components: terms.components,
             billing_period: terms.billing_period,
+            trial: terms.trial,
+            lease: terms.lease,
             max_quantity: terms.max_quantity,
             virtual_server_id: own.then_some(terms.virtual_server_id),
             metadata: self.metadata.0,

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::model::catalog::components::{Billing, BillingPeriod, Component, PlanPrice, PriceView};
+use crate::model::catalog::components::{Billing, Component, PlanPrice, PriceView};
+use crate::model::interval::Interval;
 use crate::model::money::Money;
 
 /// The price that a subscription was ordered at. It stays until the subscription is moved to another plan, whatever price
@@ -11,7 +12,7 @@ use crate::model::money::Money;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Agreed {
     pub components: Vec<Component>,
-    pub billing_period: BillingPeriod,
+    pub billing_period: Interval,
     pub price: PlanPrice,
 }
 
@@ -73,7 +74,7 @@ pub struct Line {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Charges {
     pub lines: Vec<Line>,
-    pub billing_period: BillingPeriod,
+    pub billing_period: Interval,
     /// Of each billing period.
     pub recurring: Money,
     /// With the order, and not again.
@@ -128,7 +129,7 @@ mod tests {
         };
         Agreed {
             components: priced.iter().enumerate().map(component).collect(),
-            billing_period: BillingPeriod::MONTHLY,
+            billing_period: Interval::MONTHLY,
             price: PlanPrice {
                 currency,
                 components: priced.iter().enumerate().map(price).collect::<BTreeMap<_, _>>(),

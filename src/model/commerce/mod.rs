@@ -1,6 +1,7 @@
 //! Orders and what comes of them.
 
 pub mod charges;
+pub mod course;
 pub mod orders;
 pub mod quotes;
 pub mod subscriptions;

@@ -5,13 +5,15 @@ use utoipa::ToSchema;
 
 use super::charges::{Agreed, Charges};
 use crate::model::catalog::components::PriceView;
-use crate::model::ids::{AccountId, OrderId, PlanId, SubscriptionId};
+use crate::model::ids::{AccountId, OperationId, OrderId, PlanId, SubscriptionId};
+use crate::model::interval::{Interval, Period};
 use crate::model::services::Access;
+use crate::model::services::operations::OperationView;
 use crate::model::{Json, Path, Time};
 use crate::stored_as_text;
 
 stored_as_text! {
-    /// Where a subscription stands. `suspended` follows from holds and is never kept.
+    /// Where a subscription stands. `suspended` follows from holds, `cancelling` from `cancel_at`; neither is ever kept.
     pub enum SubscriptionStatus {
         Pending = "pending",
         Trialing = "trialing",
@@ -36,6 +38,15 @@ pub struct Subscription {
     pub quantity: i64,
     pub order_id: OrderId,
     pub price: Option<Json<Agreed>>,
+    pub billing_period: Json<Interval>,
+    /// When the first of its billing periods began.
+    pub anchored_at: Option<Time>,
+    pub trial_ends_at: Option<Time>,
+    pub expires_at: Option<Time>,
+    pub cancel_at: Option<Time>,
+    /// How many levels above its account it was cancelled from: whoever stands lower cannot take that back.
+    pub cancelled_above: Option<i64>,
+    pub ended_at: Option<Time>,
     pub external_id: Option<String>,
     pub metadata: Json<BTreeMap<String, String>>,
     pub version: i64,
@@ -67,40 +78,67 @@ pub struct SubscriptionView {
     pub price: Option<PriceView>,
     /// What it comes to in its quantity, without what was charged once.
     pub charges: Option<Charges>,
+    pub billing_period: Interval,
+    /// The billing period of now; none while nothing is charged: before it is ready, on trial and after its end.
+    pub current_period: Option<Period>,
+    /// On trial it expires then unless it is converted; later, when the trial was to end.
+    pub trial_ends_at: Option<Time>,
+    /// It expires then unless it is renewed; none if it runs until it is cancelled.
+    pub expires_at: Option<Time>,
+    /// It is cancelled then unless that is taken back.
+    pub cancel_at: Option<Time>,
+    /// When it was cancelled or expired. What is in its services stays, and it can be renewed.
+    pub ended_at: Option<Time>,
     pub order_id: OrderId,
     pub external_id: Option<String>,
     pub metadata: BTreeMap<String, String>,
     pub created_at: Time,
     pub updated_at: Time,
+    /// The work that a call has begun; only in an answer to one that changes access.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub operation_id: Option<OperationId>,
+    /// The operation as it ended; only in an answer that was waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub operation: Option<OperationView>,
 }
 
-impl From<Subscription> for SubscriptionView {
-    fn from(subscription: Subscription) -> Self {
+impl Subscription {
+    /// The subscription as callers see it at a time.
+    pub fn seen_at(self, now: Time) -> SubscriptionView {
         use SubscriptionStatus::*;
-        let access = Access::of_weight(subscription.held.unwrap_or_default());
-        let status = match subscription.status {
-            Trialing | Active | PastDue if access == Access::Suspended => Suspended,
+        let access = Access::of_weight(self.held.unwrap_or_default());
+        let status = match self.status {
+            _ if self.runs() && access == Access::Suspended => Suspended,
+            _ if self.runs() && self.cancel_at.is_some() => Cancelling,
             status => status,
         };
-        Self {
-            id: subscription.id,
-            account_id: subscription.account_id,
+        let current_period = self.period(now);
+        SubscriptionView {
+            id: self.id,
+            account_id: self.account_id,
             status,
             access,
-            plan_id: subscription.plan_id,
-            plan: subscription.plan_code.unwrap_or_default(),
-            plan_version: subscription.plan_version,
-            quantity: subscription.quantity,
-            price: subscription.price.as_ref().map(|agreed| agreed.view()),
-            charges: subscription
-                .price
-                .and_then(|agreed| agreed.charges(subscription.quantity))
-                .map(Charges::of_running),
-            order_id: subscription.order_id,
-            external_id: subscription.external_id,
-            metadata: subscription.metadata.0,
-            created_at: subscription.created_at,
-            updated_at: subscription.updated_at,
+            plan_id: self.plan_id,
+            plan: self.plan_code.unwrap_or_default(),
+            plan_version: self.plan_version,
+            quantity: self.quantity,
+            price: self.price.as_ref().map(|agreed| agreed.view()),
+            charges: self.price.and_then(|agreed| agreed.charges(self.quantity)).map(Charges::of_running),
+            billing_period: self.billing_period.0,
+            current_period,
+            trial_ends_at: self.trial_ends_at,
+            expires_at: self.expires_at,
+            cancel_at: self.cancel_at,
+            ended_at: self.ended_at,
+            order_id: self.order_id,
+            external_id: self.external_id,
+            metadata: self.metadata.0,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            operation_id: None,
+            operation: None,
         }
     }
 }

@@ -43,6 +43,19 @@ stored_as_text! {
         OrderFailed = "order.failed",
         OrderCancelled = "order.cancelled",
         SubscriptionActivated = "subscription.activated",
+        /// It was on trial, and is charged for from now on.
+        SubscriptionConverted = "subscription.converted",
+        /// Its trial ends in three days.
+        SubscriptionTrialEnding = "subscription.trial_ending",
+        /// Its lease ends in three days.
+        SubscriptionExpiring = "subscription.expiring",
+        /// It is to be cancelled at a time ahead.
+        SubscriptionCancelling = "subscription.cancelling",
+        /// It is not to be cancelled after all.
+        SubscriptionUncancelled = "subscription.uncancelled",
+        SubscriptionCancelled = "subscription.cancelled",
+        SubscriptionExpired = "subscription.expired",
+        SubscriptionRenewed = "subscription.renewed",
         SubscriptionPlanChanged = "subscription.plan_changed",
         SubscriptionQuantityChanged = "subscription.quantity_changed",
         ServiceProvisioned = "service.provisioned",

@@ -41,7 +41,15 @@ stored_as_text! {
         Administrative = "administrative",
         Voluntary = "voluntary",
         Policy = "policy",
+        /// Its subscription has come to its end. Nobody places or lifts such a hold: a renewal lifts it.
+        Ended = "ended",
     }
+}
+
+impl ReasonClass {
+    /// The reasons for which callers place and lift holds.
+    pub const PLACED: &'static [Self] =
+        &[Self::Payment, Self::Abuse, Self::Legal, Self::Administrative, Self::Voluntary, Self::Policy];
 }
 
 stored_as_text! {

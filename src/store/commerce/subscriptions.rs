@@ -6,16 +6,17 @@ use crate::store::{Conn, Result, Tx};
 
 macro_rules! columns {
     () => {
-        "s.id, s.account_id, s.path, s.status, s.plan_id, s.plan_version, s.quantity, s.order_id, s.price, s.external_id,
-         s.metadata, s.version, s.created_at, s.updated_at, p.code AS plan_code"
+        "s.id, s.account_id, s.path, s.status, s.plan_id, s.plan_version, s.quantity, s.order_id, s.price, s.billing_period,
+         s.anchored_at, s.trial_ends_at, s.expires_at, s.cancel_at, s.cancelled_above, s.ended_at, s.external_id, s.metadata,
+         s.version, s.created_at, s.updated_at, p.code AS plan_code"
     };
 }
 
 pub async fn insert(tx: &mut Tx, subscription: &Subscription) -> Result<()> {
     tx.later(
         "INSERT INTO subscriptions (id, account_id, path, status, plan_id, plan_version, quantity, order_id,
-             external_id, metadata, version, created_at, updated_at, price)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+             external_id, metadata, version, created_at, updated_at, price, billing_period)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
     )
     .bind(subscription.id)
     .bind(subscription.account_id)
@@ -31,6 +32,7 @@ pub async fn insert(tx: &mut Tx, subscription: &Subscription) -> Result<()> {
     .bind(subscription.created_at)
     .bind(subscription.updated_at)
     .bind(&subscription.price)
+    .bind(subscription.billing_period)
     .send()
     .await
 }
@@ -78,13 +80,14 @@ pub async fn set_status(
     Ok(())
 }
 
-/// Writes a subscription's plan, version, quantity and price; says whether its version was still the one that was
-/// read.
+/// Writes what changes of a subscription in its course: plan, quantity, price, status and times; says whether its version
+/// was still the one that was read.
 pub async fn change(tx: &mut Tx, subscription: &Subscription, now: Time) -> Result<bool> {
     let changed = tx
         .query(
             "UPDATE subscriptions SET plan_id = $2, plan_version = $3, quantity = $4, version = version + 1,
-                 updated_at = $5, price = $7
+                 updated_at = $5, price = $7, status = $8, billing_period = $9, anchored_at = $10, trial_ends_at = $11,
+                 expires_at = $12, cancel_at = $13, cancelled_above = $14, ended_at = $15, due_at = $16
              WHERE id = $1 AND version = $6",
         )
         .bind(subscription.id)
@@ -94,7 +97,44 @@ pub async fn change(tx: &mut Tx, subscription: &Subscription, now: Time) -> Resu
         .bind(now)
         .bind(subscription.version)
         .bind(&subscription.price)
+        .bind(subscription.status)
+        .bind(subscription.billing_period)
+        .bind(subscription.anchored_at)
+        .bind(subscription.trial_ends_at)
+        .bind(subscription.expires_at)
+        .bind(subscription.cancel_at)
+        .bind(subscription.cancelled_above)
+        .bind(subscription.ended_at)
+        .bind(subscription.due_at(now))
         .execute()
         .await?;
     Ok(changed == 1)
+}
+
+/// Whether the account at the path has tried the plan before, with another subscription.
+pub async fn has_tried(conn: &mut Conn, subscription: &Subscription) -> Result<bool> {
+    let found: Option<(SubscriptionId,)> = conn
+        .query(
+            "SELECT id FROM subscriptions
+             WHERE path = $1 AND plan_id = $2 AND id <> $3 AND trial_ends_at IS NOT NULL LIMIT 1",
+        )
+        .bind(&subscription.path)
+        .bind(subscription.plan_id)
+        .bind(subscription.id)
+        .optional()
+        .await?;
+    Ok(found.is_some())
+}
+
+/// Those that the clock has something to do with, the longest due first.
+pub async fn due(conn: &mut Conn, now: Time, limit: i64) -> Result<Vec<Subscription>> {
+    conn.query(sql!(
+        "SELECT " columns!() ", " held("s.path", "s.id") " AS held
+         FROM subscriptions s JOIN plans p ON p.id = s.plan_id
+         WHERE s.due_at IS NOT NULL AND s.due_at <= $1 ORDER BY s.due_at LIMIT $2"
+    ))
+    .bind(now)
+    .bind(limit)
+    .all()
+    .await
 }

@@ -90,7 +90,7 @@ impl NewKey {
     fn rights(&self) -> Result<(Vec<Scope>, Vec<ReasonClass>), Error> {
         let (mut scopes, mut classes) = match (self.bundle, &self.scopes) {
             (Some(bundle), None) => (bundle.scopes(), bundle.hold_classes()),
-            (None, Some(scopes)) => (scopes.clone(), ReasonClass::ALL.to_vec()),
+            (None, Some(scopes)) => (scopes.clone(), ReasonClass::PLACED.to_vec()),
             _ => {
                 let detail = "give either a bundle or scopes";
                 return Err(Error::invalid("/scopes", "either_or", detail));

@@ -174,7 +174,7 @@ async fn orders_place(mut caller: Caller<need::OrdersPlace>) -> Result<HttpRespo
         .await
 }
 
-fn answer(order: Order, done: StatusCode, follow: bool) -> Answer {
+pub(super) fn answer(order: Order, done: StatusCode, follow: bool) -> Answer {
     let (id, version) = (order.id, order.version);
     let operation = order.operation_id.filter(|_| follow);
     let answer = Answer::accepted(operation, done, &OrderView::from(order)).version(version).about(id);
