@@ -1,7 +1,10 @@
 -- The course of subscriptions: periods, trials, leases, cancellations and ends.
+-- Of the plan, which its account may not reach any more once it has moved.
+ALTER TABLE subscriptions ADD COLUMN plan_code TEXT NOT NULL DEFAULT '';
 ALTER TABLE subscriptions ADD COLUMN billing_period JSONB NOT NULL DEFAULT '{"unit": "month", "count": 1}';
 ALTER TABLE subscriptions ADD COLUMN anchored_at TIMESTAMPTZ;
 ALTER TABLE subscriptions ADD COLUMN trial_ends_at TIMESTAMPTZ;
+ALTER TABLE subscriptions ADD COLUMN tried_plan_id TEXT;
 ALTER TABLE subscriptions ADD COLUMN expires_at TIMESTAMPTZ;
 ALTER TABLE subscriptions ADD COLUMN cancel_at TIMESTAMPTZ;
 -- How many levels above the subscription's account it was cancelled from.
@@ -10,7 +13,7 @@ ALTER TABLE subscriptions ADD COLUMN ended_at TIMESTAMPTZ;
 ALTER TABLE subscriptions ADD COLUMN due_at TIMESTAMPTZ;
 
 UPDATE subscriptions SET anchored_at = created_at WHERE status = 'active';
-UPDATE subscriptions SET billing_period = COALESCE(
+UPDATE subscriptions SET plan_code = (SELECT p.code FROM plans p WHERE p.id = plan_id), billing_period = COALESCE(
     (SELECT v.terms -> 'billing_period' FROM plan_versions v WHERE v.plan_id = subscriptions.plan_id AND v.number = plan_version),
     billing_period);
 

@@ -45,23 +45,41 @@ pub async fn keep(engine: Engine, mut shutdown: watch::Receiver<bool>) {
     }
 }
 
+/// What the clock turns, each kind in transactions of its own.
+#[derive(Debug, Clone, Copy)]
+enum Turning {
+    Holds,
+    Subscriptions,
+}
+
 async fn turn(engine: &Engine) -> Result<usize> {
+    let holds = turn_all(engine, Turning::Holds).await?;
+    Ok(holds + turn_all(engine, Turning::Subscriptions).await?)
+}
+
+async fn turn_all(engine: &Engine, what: Turning) -> Result<usize> {
     let parts = engine.parts();
     let now = parts.clock.now();
     let mut all = 0;
     loop {
         let mut conn = parts.db.read(Subtree::everything()).await?;
-        let due = !store::services::holds::due(&mut conn, now, 1).await?.is_empty()
-            || !store::commerce::subscriptions::due(&mut conn, now, 1).await?.is_empty();
+        let nothing = match what {
+            Turning::Holds => store::services::holds::due(&mut conn, now, 1).await?.is_empty(),
+            Turning::Subscriptions => {
+                store::commerce::subscriptions::due(&mut conn, now, 1).await?.is_empty()
+            }
+        };
         drop(conn);
-        if !due {
+        if nothing {
             return Ok(all);
         }
         let tx = parts.db.write(Subtree::everything()).await?;
         let cause = Cause { key_id: None, request_id: None, reason_code: None };
         let mut work = Work::because(tx, cause, now);
-        let turned = holds::turn_the_clock(&mut work, AT_ONCE).await?
-            + subscriptions::turn_the_clock(&mut work, AT_ONCE).await?;
+        let turned = match what {
+            Turning::Holds => holds::turn_the_clock(&mut work, AT_ONCE).await?,
+            Turning::Subscriptions => subscriptions::turn_the_clock(&mut work, AT_ONCE).await?,
+        };
         work.finish().await?;
         all += turned;
         if turned == 0 {

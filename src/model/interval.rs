@@ -53,6 +53,18 @@ impl Interval {
     /// Of the periods that follow one another from `start` the one that `now` is in; the first, if that lies ahead. Each is
     /// counted from `start`, so that what began on a 31st ends on the last of February and on the 31st of March.
     pub fn around(self, start: Time, now: Time) -> Period {
+        let past = self.past(start, now);
+        Period { starts_at: self.after(start, past), ends_at: self.after(start, past + 1) }
+    }
+
+    /// How many of them that follow one another from `start` have begun before `end`.
+    pub fn begun(self, start: Time, end: Time) -> i64 {
+        let past = self.past(start, end);
+        past + i64::from(self.after(start, past) < end)
+    }
+
+    /// How many of them from `start` on are past.
+    fn past(self, start: Time, now: Time) -> i64 {
         const LONGEST_MONTH: i64 = 31;
         let days = match self.unit {
             IntervalUnit::Day => 1,
@@ -60,15 +72,14 @@ impl Interval {
             IntervalUnit::Month => LONGEST_MONTH,
             IntervalUnit::Year => 12 * LONGEST_MONTH,
         };
-        let past = i64::try_from(now.since(start).as_secs() / (24 * 60 * 60)).unwrap_or_default();
-        let mut at_least = past / (days * self.count).max(1);
-        let ends_at = loop {
+        let past_days = i64::try_from(now.since(start).as_secs() / (24 * 60 * 60)).unwrap_or_default();
+        let mut at_least = past_days / (days * self.count).max(1);
+        loop {
             match self.after(start, at_least + 1) {
                 past if past <= now && past < Time::END => at_least += 1,
-                ends_at => break ends_at,
+                _ => return at_least,
             }
-        };
-        Period { starts_at: self.after(start, at_least), ends_at }
+        }
     }
 }
 
@@ -102,6 +113,16 @@ mod tests {
         let leap = interval(IntervalUnit::Year, 1);
         assert_eq!(leap.after(time("2028-02-29"), 1), time("2029-02-28"));
         assert_eq!(leap.after(time("2028-02-29"), 4), time("2032-02-29"));
+    }
+
+    #[test]
+    fn what_has_begun_is_counted_with_what_has_not_ended() {
+        let start = time("2027-01-31");
+        for (end, begun) in
+            [("2027-01-31", 0), ("2027-02-01", 1), ("2027-02-28", 1), ("2027-03-01", 2), ("2028-01-31", 12)]
+        {
+            assert_eq!(Interval::MONTHLY.begun(start, time(end)), begun, "{end}");
+        }
     }
 
     #[test]

@@ -66,9 +66,9 @@ scopes! {
 stored_as_text! {
     /// A named set of scopes for a new key.
     pub enum Bundle {
-        /// Suspends and resumes, reads usage; places no orders. Its holds are for payment only.
+        /// Suspends and resumes, renews and cancels subscriptions, reads usage; places no orders. Its holds are for payment only.
         BillingSystem = "billing_system",
-        /// Opens accounts, reads the catalogue, places orders.
+        /// Opens accounts, reads the catalogue, places orders, renews and cancels subscriptions.
         Crm = "crm",
         /// All that a reseller's own staff need.
         ResellerAdmin = "reseller_admin",

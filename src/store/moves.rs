@@ -158,6 +158,29 @@ pub async fn rewrite(tx: &mut Tx, places: &Places) -> Result<()> {
     Ok(())
 }
 
+/// Has what was cancelled in subscriptions at and below the place stay with whoever cancelled it, where he stands above them
+/// still; what those who are left behind had cancelled is the new seller's. Before [`rewrite`]; `kept` is how many accounts
+/// above the place are above the new one, too.
+pub async fn hand_over_cancellations(tx: &mut Tx, places: &Places, kept: usize) -> Result<()> {
+    let inside = Subtree::of(&places.from);
+    let depth = |depth: usize| i64::try_from(depth).unwrap_or(i64::MAX);
+    tx.query(
+        "UPDATE subscriptions SET cancelled_above = CASE
+             WHEN length(path) / 13 - cancelled_above <= $3 THEN cancelled_above + $5 - $4
+             WHEN length(path) / 13 - cancelled_above < $4 THEN length(path) / 13 - $4 + 1
+             ELSE cancelled_above END
+         WHERE path >= $1 AND path < $2 AND cancelled_above IS NOT NULL",
+    )
+    .bind(inside.from())
+    .bind(inside.to())
+    .bind(depth(kept))
+    .bind(depth(places.from.depth()))
+    .bind(depth(places.to.depth()))
+    .execute()
+    .await?;
+    Ok(())
+}
+
 /// Puts the account below another one; its place is [`rewrite`]'s to change.
 pub async fn set_parent(tx: &mut Tx, id: AccountId, parent: AccountId, now: Time) -> Result<()> {
     tx.query("UPDATE accounts SET parent_id = $2, version = version + 1, updated_at = $3 WHERE id = $1")

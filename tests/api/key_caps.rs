@@ -91,6 +91,32 @@ on_both_servers! {
         order(site, &key, &tenant.id, 9).send().await.refused(403, "spend_cap_exceeded");
     }
 
+    /// KEY: a renewal costs what the periods do that it is for.
+    async fn a_renewal_and_a_conversion_count_too(site: With::workers()) {
+        let (Channel { world, tenant, .. }, key) = capped(site, euros(Value::Null, 5_000)).await;
+        let root = &site.operator_key;
+        let wholesale = site.all(root, "/v1/price_lists", 200).await[0]["id"].as_str().unwrap().to_owned();
+        let components = json!([{"code": "seat", "name": "Seat", "billing": "per_seat"}]);
+        let price = json!({"rule": {"kind": "fixed", "components": {"seat": {"tiers": [{"from": 1, "amount": 1_000}]}}}});
+        for (code, more) in [("leased", json!({"lease": {"unit": "month"}})), ("tried", json!({"trial": {"unit": "week"}}))] {
+            let mut terms = more;
+            terms["components"] = components.clone();
+            let plan = subscriptions::plan(site, &world, code, terms).await;
+            set(site, root, &wholesale, &plan, price.clone()).send().await.is(200);
+        }
+        // Two seats: 20 a month.
+        let (leased, _) = subscriptions::subscribed(site, &tenant.key, "leased").await;
+        let (tried, _) = subscriptions::subscribed(site, &tenant.key, "tried").await;
+        let far = json!({"through": site.clock.now().plus(Duration::from_secs(100 * 24 * 60 * 60))});
+        let renew = |body: Value| subscriptions::call(site, &key, &leased, "renew").json(body).send();
+        renew(far).await.refused(403, "spend_cap_exceeded");
+        renew(json!({})).await.is(200);
+        subscriptions::call(site, &key, &tried, "convert_trial").send().await.is(200);
+        renew(json!({})).await.refused(403, "spend_cap_exceeded");
+        let asked = json!({"name": "Helper", "scopes": ["subscriptions:write"]});
+        site.post("/v1/keys").key(&key).json(asked).send().await.refused(403, "scope_escalation");
+    }
+
     async fn of_a_move_counts_what_is_due_once_and_all_of_another_period(site: With::workers()) {
         let (Channel { world, tenant, .. }, key) = capped(site, euros(Value::Null, 5_000)).await;
         let root = &site.operator_key;

@@ -37,6 +37,7 @@ mod overload;
 mod prices;
 mod prices_orders;
 mod prices_rules;
+mod proration;
 mod quotas;
 mod quotes;
 mod rate_classes;

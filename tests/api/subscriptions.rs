@@ -1,8 +1,9 @@
 //! The course of subscriptions: periods, trials and leases, and changes by calls of their own.
 
+use tenantry::model::Time;
+
 use super::prices::Channel;
 use super::*;
-use tenantry::model::Time;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -45,6 +46,15 @@ fn turn(site: &Site, to: &Value, later: Duration) {
     site.clock.advance(to.plus(later).since(site.clock.now()));
 }
 
+/// Waits until the clock's hand has passed over all that is due now: something was, and has happened.
+pub async fn passes(site: &Site, by: &str) {
+    let (id, _) = subscribed(site, by, "hosted-mail").await;
+    let soon = site.clock.now().plus(Duration::from_micros(1));
+    call(site, by, &id, "cancel").json(json!({"at": soon})).send().await.is(200);
+    site.clock.advance(Duration::from_micros(1));
+    becomes(site, &id, "cancelled").await;
+}
+
 async fn becomes(site: &Site, subscription: &str, status: &str) {
     until(&format!("it is {status}"), async || read(site, subscription).await["status"] == status).await;
 }
@@ -67,7 +77,8 @@ on_both_servers! {
         call(site, &sub.key, &converted, "renew").send().await.refused(409, "state_conflict");
 
         site.clock.advance(11 * DAY - Duration::from_secs(1));
-        assert_eq!(told(site, &first).await, ["activated"]);
+        passes(site, &tenant.key).await;
+        assert_eq!(told(site, &first).await, ["activated"], "not before");
         site.clock.advance(Duration::from_secs(2));
         until("it is told", async || told(site, &first).await == ["activated", "trial_ending"]).await;
         let runs = call(site, &other.key, &converted, "convert_trial").send().await.is(200);
@@ -122,6 +133,51 @@ on_both_servers! {
         let before = read(site, &plain).await;
         call(site, &billing, &plain, "renew").json(through).send().await.is(200);
         assert_eq!(read(site, &plain).await, before);
+    }
+
+    /// P8: a plan is tried once, and only as itself.
+    async fn a_trial_is_of_its_plan_and_is_not_had_again_by_way_of_another(site: With::workers()) {
+        let world = site.world().await;
+        let by = &world.tenant.key;
+        let week = json!({"trial": {"unit": "week"}});
+        for (code, terms) in [("first", &week), ("second", &week), ("dear", &json!({}))] {
+            plan(site, &world, code, terms.clone()).await;
+        }
+        let (id, _) = subscribed(site, by, "first").await;
+        let refused = call(site, by, &id, "change_plan").json(json!({"plan": "dear"})).send().await.refused(409, "state_conflict");
+        assert_eq!(refused.body["allowed_actions"], json!(["convert_trial"]));
+        call(site, by, &id, "change_plan").json(json!({"plan": "second"})).send().await.is(201);
+        assert_eq!(read(site, &id).await["status"], "trialing");
+        for (code, status) in [("first", "active"), ("second", "trialing"), ("second", "active")] {
+            let (id, _) = subscribed(site, by, code).await;
+            assert_eq!(read(site, &id).await["status"], status, "{code}");
+        }
+    }
+
+    async fn a_lease_is_that_of_the_plan_and_never_less_than_was_paid_for(site: With::clock()) {
+        let world = site.world().await;
+        let by = &world.tenant.key;
+        for (code, terms) in [("monthly", json!({"lease": {"unit": "month"}})), ("yearly", json!({"lease": {"unit": "year"}})), ("open", json!({}))] {
+            plan(site, &world, code, terms).await;
+        }
+        let (id, _) = subscribed(site, by, "monthly").await;
+        let moved = async |plan: &str| {
+            call(site, by, &id, "change_plan").json(json!({"plan": plan})).send().await.is(201);
+            read(site, &id).await["expires_at"].clone()
+        };
+        site.clock.advance(DAY);
+        let year = moved("yearly").await;
+        assert!(year.as_str().unwrap().parse::<Time>().unwrap() >= site.clock.now().plus(365 * DAY), "{year}");
+        assert_eq!(moved("monthly").await, year);
+        assert_eq!(moved("open").await, Value::Null);
+        assert_ne!(moved("monthly").await, Value::Null);
+        // Until when it is paid for is not for the customer to say, and nothing is paid for that is to end.
+        let far = json!({"through": site.clock.now().plus(3_650 * DAY)});
+        let refused = call(site, by, &id, "renew").json(far.clone()).send().await.refused(422, "validation_failed");
+        assert_eq!(refused.faults(), [("/through".into(), "not_applicable".into())]);
+        call(site, by, &id, "cancel").send().await.is(200);
+        let refused = call(site, &world.reseller.key, &id, "renew").json(far).send().await.refused(409, "state_conflict");
+        assert_eq!(refused.body["allowed_actions"], json!(["uncancel"]));
     }
 
     async fn billing_periods_follow_one_another_and_begin_anew_with_a_plan_of_another_length(site: With::clock()) {

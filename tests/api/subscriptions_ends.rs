@@ -1,8 +1,11 @@
 //! How subscriptions end, who ends them, and who takes that back.
 
-use super::subscriptions::{call, read, subscribed, told};
-use super::*;
 use tenantry::model::Time;
+use tenantry::program::Roles;
+use tenantry::telemetry;
+
+use super::subscriptions::{call, plan, read, subscribed, told};
+use super::*;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -35,7 +38,7 @@ on_both_servers! {
         }
         let over = read(site, id).await;
         assert_eq!((&over["status"], &over["current_period"], &over["cancel_at"]), (&json!("cancelled"), &Value::Null, &Value::Null));
-        assert_eq!(over["ended_at"], json!(site.clock.now()));
+        assert_eq!(over["ended_at"], end);
         until("it is told", async || told(site, id).await == ["activated", "cancelling", "cancelled"]).await;
 
         // Nobody's resuming lifts it, and nothing is added; what is there stays, and can be removed.
@@ -65,7 +68,7 @@ on_both_servers! {
         let billing = site.key(&site.operator_key, &world.reseller.id, "billing_system").await;
         site.post(&format!("/v1/subscriptions/{id}/suspend")).key(&billing).wait(20).json(json!({"reason_code": "payment"})).send().await.is(200);
         let ended = call(site, &billing, &id, "cancel").json(json!({"when": "now"})).send().await.is(200);
-        assert_eq!((&ended.body["status"], ended.body.get("operation_id")), (&json!("cancelled"), None), "it was shut before");
+        assert_eq!((&ended.body["status"], &ended.body["access"]), (&json!("cancelled"), &json!("suspended")));
         let runs = call(site, &billing, &id, "renew").send().await.is(200);
         assert_eq!((&runs.body["status"], &runs.body["access"]), (&json!("suspended"), &json!("suspended")));
         site.post(&format!("/v1/subscriptions/{id}/resume")).key(&billing).wait(20).send().await.is(200);
@@ -121,6 +124,11 @@ on_both_servers! {
             let refused = site.post(&format!("/v1/subscriptions/{id}/{verb}")).key(by).send().await.refused(409, "state_conflict");
             assert_eq!(refused.body["current_state"], "pending", "{verb}");
         }
+        site.post(&format!("/v1/orders/{}/cancel", order.id())).key(by).send().await.is(200);
+        for verb in ["cancel", "uncancel", "renew", "convert_trial"] {
+            let refused = site.post(&format!("/v1/subscriptions/{id}/{verb}")).key(by).send().await.refused(409, "state_conflict");
+            assert_eq!((&refused.body["current_state"], &refused.body["allowed_actions"]), (&json!("cancelled"), &json!([])), "{verb}: it never ran");
+        }
         let faults = async |body: Value| {
             site.post(&format!("/v1/subscriptions/{id}/cancel")).key(by).json(body).send().await.refused(422, "validation_failed").faults()
         };
@@ -165,9 +173,27 @@ on_both_servers! {
         }
     }
 
-    /// Two replicas' clocks, and the hand of a caller between them.
+    /// What is paid for in one moment by two calls gives access, whichever was first.
+    async fn of_a_renewal_and_a_resumption_at_once_one_gives_access(site: With::workers()) {
+        let world = site.world().await;
+        let (id, service) = subscribed(site, &world.tenant.key, "hosted-mail").await;
+        let by = &world.reseller.key;
+        for _ in 0..6 {
+            let held = site.post(&format!("/v1/subscriptions/{id}/suspend")).key(by).wait(20).json(json!({"reason_code": "payment"}));
+            held.send().await.is(200);
+            call(site, by, &id, "cancel").json(json!({"when": "now"})).send().await.is(200);
+            let renew = site.post(&format!("/v1/subscriptions/{id}/renew")).key(by).send();
+            let resume = site.post(&format!("/v1/subscriptions/{id}/resume")).key(by).send();
+            let (renewed, resumed) = tokio::join!(renew, resume);
+            assert!(matches!((renewed.status, resumed.status), (200 | 202, 200 | 202)), "{} {}", renewed.text, resumed.text);
+            holds::settles(site, &service, "full").await;
+        }
+    }
+
+    /// The clocks of two replicas, both with workers.
     async fn each_end_is_told_once_whichever_replica_sees_it(site: With::clock()) {
-        let beside = site.beside().await;
+        let metrics = telemetry::detached_metrics().unwrap().handle();
+        let beside = site.program().await.start(Roles { api: false, workers: true }, metrics).await.unwrap();
         let world = site.world().await;
         let mut all = Vec::new();
         for _ in 0..4 {
@@ -191,6 +217,72 @@ on_both_servers! {
             assert_eq!(told(site, id).await, ["activated", "cancelling", "cancelled"]);
             assert_eq!(ends(site, id).await.len(), 1);
         }
-        beside.close().await;
+        beside.stop().await;
+    }
+
+    async fn what_was_cancelled_by_mistake_goes_on_where_it_was(site: With::clock()) {
+        let world = site.world().await;
+        let by = &world.tenant.key;
+        plan(site, &world, "leased", json!({"lease": {"unit": "month", "count": 3}})).await;
+        plan(site, &world, "tried", json!({"trial": {"unit": "week"}})).await;
+        for code in ["leased", "tried", "hosted-mail"] {
+            let (id, _) = subscribed(site, by, code).await;
+            let before = read(site, &id).await;
+            site.clock.advance(DAY);
+            call(site, by, &id, "cancel").json(json!({"when": "now"})).send().await.is(200);
+            let after = call(site, by, &id, "renew").send().await.is(200).body;
+            for member in ["status", "current_period", "expires_at", "trial_ends_at"] {
+                assert_eq!(after[member], before[member], "{code} {member}");
+            }
+        }
+    }
+
+    /// M2: the one who cancelled keeps his say wherever the account comes to stand below him.
+    async fn a_cancellation_stays_with_whoever_made_it_when_the_account_moves(site: With::workers()) {
+        let world = site.world().await;
+        let sub = site.account(&world.reseller.key, "reseller", "Sub-reseller").await;
+        let tenant = site.account(&sub.key, "tenant", "Customer").await;
+        let (id, _) = subscribed(site, &tenant.key, "hosted-mail").await;
+        let moved = async |to: &str| {
+            site.post(&format!("/v1/accounts/{}/move", tenant.id)).key(&site.operator_key).json(json!({"parent_id": to})).send().await.is(200);
+        };
+        let verb = async |by: &str, verb: &str| site.post(&format!("/v1/subscriptions/{id}/{verb}")).key(by).send().await;
+        // Made two levels above, taken back from one level above: by the same account.
+        verb(&world.reseller.key, "cancel").await.is(200);
+        moved(&world.reseller.id).await;
+        verb(&tenant.key, "uncancel").await.refused(409, "state_conflict");
+        verb(&world.reseller.key, "uncancel").await.is(200);
+        // Made by the operator, with more sellers between them afterwards.
+        verb(&site.operator_key, "cancel").await.is(200);
+        moved(&sub.id).await;
+        for by in [&tenant.key, &sub.key, &world.reseller.key] {
+            verb(by, "uncancel").await.refused(409, "state_conflict");
+        }
+        verb(&site.operator_key, "uncancel").await.is(200);
+        // The customer's own stays its own.
+        verb(&tenant.key, "cancel").await.is(200);
+        moved(&world.operator.id).await;
+        verb(&tenant.key, "uncancel").await.is(200);
+    }
+
+    /// The plan of a seller that the account has left is not for sale to it any more, but what runs goes on.
+    async fn a_subscription_to_a_plan_of_a_former_seller_can_be_managed(site: With::workers()) {
+        let world = site.world().await;
+        let own = json!({"code": "house", "name": "House", "terms": {"virtual_server_id": world.virtual_server, "services": [{"type": "mail"}], "quotas": [], "lease": {"unit": "year"}}});
+        site.post("/v1/plans").key(&world.reseller.key).json(own).send().await.is(201);
+        let (id, _) = subscribed(site, &world.tenant.key, "house").await;
+        let other = site.account(&site.operator_key, "reseller", "Other").await;
+        let to = json!({"parent_id": other.id});
+        site.post(&format!("/v1/accounts/{}/move", world.tenant.id)).key(&site.operator_key).json(to).send().await.is(200);
+        for by in [&world.tenant.key, &other.key] {
+            let seen = site.get(&format!("/v1/subscriptions/{id}")).key(by).send().await.is(200);
+            assert_eq!(seen.body["plan"], "house");
+            assert_eq!(site.all(by, "/v1/subscriptions", 50).await.len(), 1);
+        }
+        call(site, &other.key, &id, "change_quantity").json(json!({"quantity": 3})).send().await.is(201);
+        call(site, &other.key, &id, "cancel").json(json!({"when": "now"})).send().await.is(200);
+        assert_eq!(call(site, &other.key, &id, "renew").send().await.is(200).body["status"], "active");
+        let again = add("house", 1, json!([]));
+        site.post("/v1/orders").key(&world.tenant.key).json(again).send().await.refused(422, "validation_failed");
     }
 }

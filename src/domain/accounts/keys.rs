@@ -70,7 +70,9 @@ impl Rights<'_> {
             matches!(scope, Scope::OrdersPlace | Scope::SubscriptionsWrite | Scope::PricesWrite)
         };
         if actor.spend_cap.is_some() && !self.is_own && self.scopes.iter().any(spends) {
-            return Err(Error::ScopeEscalation("orders and prices that do not count for its own cap".into()));
+            return Err(Error::ScopeEscalation(
+                "orders, renewals and prices that do not count for its own cap".into(),
+            ));
         }
         match actor.expires_at {
             Some(end) if self.expires_at.is_none_or(|expires| expires > end) => {

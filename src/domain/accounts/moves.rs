@@ -106,6 +106,8 @@ async fn relocate(work: &mut Work, actor: &Actor, places: &Places, parent: &Acco
     let left: Vec<_> = above(&places.from).into_iter().filter(|path| !kept.contains(path)).collect();
     quotas::moved(work, actor, places).await?;
     hand_over(work, places, &left, parent).await?;
+    let common = places.from.common(&places.to).map_or(0, |path| path.depth());
+    moves::hand_over_cancellations(&mut work.tx, places, common).await?;
     let names = moves::at(&mut work.tx, &left).await?;
     moves::forget_names(&mut work.tx, &places.from, &names).await?;
     moves::rewrite(&mut work.tx, places).await?;

@@ -6,7 +6,6 @@ use super::offers::{self, Bought};
 use super::orders::{allocated, grants};
 use super::quotes;
 use crate::domain::{Error, Object, Result, Work, quotas};
-use crate::model::Json;
 use crate::model::accounts::accounts::Account;
 use crate::model::catalog::plans::PlanTerms;
 use crate::model::commerce::orders::{Item, ItemRequest, ItemStatus};
@@ -16,6 +15,7 @@ use crate::model::events::events::EventType;
 use crate::model::ids::SubscriptionId;
 use crate::model::money::Money;
 use crate::model::quotas::{Mode, Quota, QuotaKey};
+use crate::model::{Json, Subtree};
 use crate::store;
 use crate::store::quotas::quotas::Holder;
 
@@ -41,7 +41,8 @@ pub(super) async fn apply(
     }
     let to = (quantity, plan.as_deref());
     let bought = offers::changed(work, account, at, &subscription, to, quoted).await?;
-    let Bought { plan_id, plan_version, code, terms, quantity: new_quantity, agreed, charges } = bought;
+    let Bought { plan_id, plan_version, code, terms, quantity: new_quantity, agreed, charges, proration } =
+        bought;
     let is_other = |quoted: &Quoted| {
         (quoted.plan_id, quoted.plan_version, quoted.quantity) != (plan_id, plan_version, new_quantity)
             || quoted.charges != charges
@@ -51,8 +52,12 @@ pub(super) async fn apply(
     }
     let before = subscription.price.as_ref().and_then(|agreed| agreed.charges(subscription.quantity));
     let more = charges.as_ref().map(|charges| charges.above(before.as_ref()));
+    let mut expires_at = subscription.expires_at;
     if plan.is_some() {
-        check_same_services(at, &self::terms(work, &subscription).await?, &terms)?;
+        let former = self::terms(work, &subscription).await?;
+        check_same_services(at, &former, &terms)?;
+        check_tried(&subscription, &terms)?;
+        expires_at = subscription.expires_with(&former, &terms, work.now);
     }
     move_ceilings(work, at, &subscription, &terms, new_quantity).await?;
 
@@ -63,17 +68,19 @@ pub(super) async fn apply(
     let anchored_at = subscription.anchored_at.map(|anchored| if goes_on { anchored } else { work.now });
     let changed = Subscription {
         plan_id,
+        plan_code: code.clone(),
         plan_version,
         quantity: new_quantity,
         price,
         billing_period,
         anchored_at,
+        expires_at,
         ..subscription.clone()
     };
     if !store::commerce::subscriptions::change(&mut work.tx, &changed, work.now).await? {
         return Err(Error::Busy);
     }
-    recorded(work, &subscription, changed, &code);
+    recorded(work, &subscription, changed);
     let item = Item {
         request: ItemRequest::Change { subscription_id: id, quantity, plan: plan.map(|_| code) },
         status: ItemStatus::Done,
@@ -81,6 +88,7 @@ pub(super) async fn apply(
         service_ids: Vec::new(),
         resource_ids: Vec::new(),
         charges,
+        proration,
     };
     Ok((item, more))
 }
@@ -99,11 +107,25 @@ pub(super) async fn find(
     })
 }
 
-/// The terms that a subscription runs on.
+/// The terms that a subscription runs on. After a move they can be those of a plan that its account does not reach any more.
 pub(super) async fn terms(work: &mut Work, subscription: &Subscription) -> Result<PlanTerms> {
-    store::catalog::plans::terms(&mut work.tx, subscription.plan_id, subscription.plan_version)
-        .await?
-        .ok_or(Error::NotFound("plan"))
+    let own = work.tx.turn(Subtree::everything()).await?;
+    let (plan, version) = (subscription.plan_id, subscription.plan_version);
+    let terms = store::catalog::plans::terms(&mut work.tx, plan, version).await?;
+    work.tx.turn(own).await?;
+    terms.ok_or(Error::NotFound("plan"))
+}
+
+/// A trial is of its plan: another one is tried in its place only if it can be.
+fn check_tried(subscription: &Subscription, terms: &PlanTerms) -> Result<()> {
+    match subscription.status == SubscriptionStatus::Trialing && terms.trial.is_none() {
+        true => Err(Error::State {
+            current: subscription.status.to_string(),
+            action: "A move to a plan without a trial",
+            allowed: vec!["convert_trial"],
+        }),
+        false => Ok(()),
+    }
 }
 
 fn check_same_services(at: usize, now: &PlanTerms, terms: &PlanTerms) -> Result<()> {
@@ -181,13 +203,8 @@ fn drawn(rows: &[Quota], wanted: &[(QuotaKey, i64)]) -> Drawn {
     drawn
 }
 
-fn recorded(work: &mut Work, before: &Subscription, changed: Subscription, code: &str) {
-    let changed = Subscription {
-        version: before.version + 1,
-        updated_at: work.now,
-        plan_code: Some(code.to_owned()),
-        ..changed
-    };
+fn recorded(work: &mut Work, before: &Subscription, changed: Subscription) {
+    let changed = Subscription { version: before.version + 1, updated_at: work.now, ..changed };
     let moved = (before.plan_id, before.plan_version) != (changed.plan_id, changed.plan_version);
     let event =
         if moved { EventType::SubscriptionPlanChanged } else { EventType::SubscriptionQuantityChanged };

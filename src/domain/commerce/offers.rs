@@ -3,10 +3,12 @@
 use super::changes;
 use crate::domain::catalog::pricing::Counter;
 use crate::domain::{Error, Result, Work};
+use crate::model::Time;
 use crate::model::accounts::accounts::Account;
 use crate::model::catalog::plans::{Plan, PlanTerms};
 use crate::model::commerce::charges::{Agreed, Charges};
 use crate::model::commerce::orders::ItemRequest;
+use crate::model::commerce::proration::{Left, Proration};
 use crate::model::commerce::quotes::Quoted;
 use crate::model::commerce::subscriptions::Subscription;
 use crate::model::ids::PlanId;
@@ -84,13 +86,15 @@ pub(super) struct Bought {
     pub quantity: i64,
     pub agreed: Option<Agreed>,
     pub charges: Option<Charges>,
+    pub proration: Option<Proration>,
 }
 
 impl Bought {
     fn new(at: usize, Sold { offer, agreed }: Sold, quantity: i64) -> Result<Self> {
         let Plan { id, current, code, terms, .. } = offer.plan;
         let charges = charges(at, agreed.as_ref(), quantity)?;
-        Ok(Self { plan_id: id, plan_version: current, code, terms: terms.0, quantity, agreed, charges })
+        let (plan_id, plan_version, terms) = (id, current, terms.0);
+        Ok(Self { plan_id, plan_version, code, terms, quantity, agreed, charges, proration: None })
     }
 }
 
@@ -105,16 +109,34 @@ pub(super) async fn changed(
     quoted: Option<&Quoted>,
 ) -> Result<Bought> {
     let quantity = to.0.unwrap_or(runs.quantity);
-    if let Some(plan) = to.1 {
-        return Bought::new(at, sold(work, account, at, plan, quantity, quoted).await?, quantity);
-    }
+    let bought = match to.1 {
+        Some(plan) => Bought::new(at, sold(work, account, at, plan, quantity, quoted).await?, quantity)?,
+        None => kept(work, at, runs, quantity).await?,
+    };
+    Ok(Bought { proration: proration(runs, &bought, work.now), ..bought })
+}
+
+/// The same plan, in a quantity.
+async fn kept(work: &mut Work, at: usize, runs: &Subscription, quantity: i64) -> Result<Bought> {
     let terms = changes::terms(work, runs).await?;
     check_quantity(at, &terms, quantity)?;
     let agreed = runs.price.clone().map(|agreed| agreed.0);
     let charges = charges(at, agreed.as_ref(), quantity)?.map(Charges::of_running);
-    let code = runs.plan_code.clone().unwrap_or_default();
+    let code = runs.plan_code.clone();
     let (plan_id, plan_version) = (runs.plan_id, runs.plan_version);
-    Ok(Bought { plan_id, plan_version, code, terms, quantity, agreed, charges })
+    Ok(Bought { plan_id, plan_version, code, terms, quantity, agreed, charges, proration: None })
+}
+
+/// What the change comes to for the period that runs. Periods of another length begin anew.
+fn proration(runs: &Subscription, bought: &Bought, now: Time) -> Option<Proration> {
+    let left = Left { now, runs: runs.period(now)?, ends_at: runs.ending().map(|(at, _)| at) };
+    let next = match bought.terms.billing_period == runs.billing_period.0 {
+        true => left.runs,
+        false => bought.terms.billing_period.around(now, now),
+    };
+    let before = runs.price.as_ref().and_then(|agreed| agreed.charges(runs.quantity));
+    let recurring = |charges: &Charges| charges.recurring;
+    Proration::of(left, next, before.as_ref().map(recurring), bought.charges.as_ref().map(recurring))
 }
 
 /// What an item is quoted at now.
@@ -133,6 +155,6 @@ pub(super) async fn quoted(
             changed(work, account, at, &runs, (*quantity, plan.as_deref()), None).await?
         }
     };
-    let Bought { plan_id, plan_version, code, quantity, agreed, charges, .. } = bought;
-    Ok(Quoted { asked, plan_id, plan_version, code, quantity, agreed, charges })
+    let Bought { plan_id, plan_version, code, quantity, agreed, charges, proration, .. } = bought;
+    Ok(Quoted { asked, plan_id, plan_version, code, quantity, agreed, charges, proration })
 }

@@ -234,6 +234,7 @@ async fn add(
         path: account.path.clone(),
         status: SubscriptionStatus::Pending,
         plan_id: offer.plan.id,
+        plan_code: offer.plan.code.clone(),
         plan_version: offer.plan.current,
         quantity,
         order_id: job.order_id,
@@ -241,6 +242,7 @@ async fn add(
         billing_period: Json(terms.billing_period),
         anchored_at: None,
         trial_ends_at: None,
+        tried_plan_id: None,
         expires_at: None,
         cancel_at: None,
         cancelled_above: None,
@@ -251,7 +253,6 @@ async fn add(
         created_at: work.now,
         updated_at: work.now,
         held: None,
-        plan_code: Some(offer.plan.code.clone()),
     };
     let grants = grants(terms, quantity);
     let above = allocated(&grants);
@@ -270,6 +271,7 @@ async fn add(
         service_ids: services.iter().map(|service| service.id).collect(),
         resource_ids,
         charges,
+        proration: None,
     })
 }
 

@@ -6,6 +6,7 @@ use super::{changes, spending};
 use crate::domain::accounts::accounts::open;
 use crate::domain::services::endings;
 use crate::domain::{Error, Object, Result, Work, check_version};
+use crate::model::commerce::charges::Charges;
 use crate::model::commerce::course::Ending;
 use crate::model::commerce::subscriptions::{Subscription, SubscriptionStatus};
 use crate::model::events::events::EventType;
@@ -61,7 +62,7 @@ pub async fn cancel(
     let found = named(work, id, expected).await?;
     let mine = levels_above(actor, &found);
     let above = found.cancelled_above.map_or(mine, |before| before.max(mine));
-    if found.status == SubscriptionStatus::Pending {
+    if !found.runs() && !found.has_ended() {
         return Err(refused(&found, "A cancellation", &[]));
     }
     if found.has_ended() {
@@ -83,7 +84,8 @@ pub async fn cancel(
     };
     let Some(at) = at else {
         let after = Subscription { cancelled_above: Some(above), ..found.clone() };
-        return ended(work, &actor.request_id.to_string(), &found, after, Ending::Cancelled).await;
+        let end = (work.now, Ending::Cancelled);
+        return ended(work, &actor.request_id.to_string(), &found, after, end).await;
     };
     let is_later = found.cancel_at.is_some_and(|before| at > before);
     if is_later && !may_take_back(actor, &found)
@@ -104,7 +106,7 @@ pub async fn uncancel(
 ) -> Result<Turned> {
     let found = named(work, id, expected).await?;
     if !found.runs() {
-        return Err(refused(&found, "Taking a cancellation back", &["renew"]));
+        return Err(refused(&found, "Taking a cancellation back", after_its_end(&found)));
     }
     if found.cancel_at.is_none() {
         return Ok(Turned::unchanged(found));
@@ -128,14 +130,17 @@ pub async fn convert(
             return Err(refused(&found, "A conversion", &["uncancel"]));
         }
         SubscriptionStatus::Trialing => {}
-        _ => return Err(refused(&found, "A conversion", &["renew"])),
+        _ => return Err(refused(&found, "A conversion", after_its_end(&found))),
     }
-    let after = paid_for(work, actor, &found).await?;
+    open(&mut work.tx, found.account_id).await?;
+    let terms = changes::terms(work, &found).await?;
+    count(work, actor, &found, 1).await?;
+    let after = found.clone().paid_for(&terms, work.now);
     turned(work, &found, after, EventType::SubscriptionConverted).await
 }
 
-/// Has a subscription run longer: one that has ended runs again from now on, a lease until a time, or for its length more.
-/// One that runs until it is cancelled is left as it is.
+/// Has a subscription run longer: one that has ended runs again from now on, a lease until a time, which those above its
+/// account may say, or for its length more. One that runs until it is cancelled is left as it is.
 pub async fn renew(
     work: &mut Work,
     actor: &Actor,
@@ -144,14 +149,19 @@ pub async fn renew(
     expected: &Precondition,
 ) -> Result<Turned> {
     let found = named(work, id, expected).await?;
+    if through.is_some() && levels_above(actor, &found) == 0 && found.path.depth() > 1 {
+        let detail = "is for those to say whom the account buys of; leave it out";
+        return Err(Error::invalid("/through", "not_applicable", detail));
+    }
     if found.has_ended() {
         check_may_take_back(actor, &found, "A renewal")?;
-        let after = paid_for(work, actor, &found).await?;
-        let expires_at = after.expires_at.map(|lease| through.unwrap_or(lease));
-        if expires_at.is_some_and(|expires| expires <= work.now) {
+        if through.is_some_and(|through| through <= work.now) {
             return Err(Error::invalid("/through", "too_early", "must lie ahead"));
         }
-        let after = Subscription { expires_at, ..after };
+        open(&mut work.tx, found.account_id).await?;
+        let terms = changes::terms(work, &found).await?;
+        let after = found.clone().revived(&terms, through, work.now);
+        count(work, actor, &found, periods(&found, &after, work.now)).await?;
         let (by, request_id) = (actor.key_id.to_string(), actor.request_id.to_string());
         let first = work.place();
         let after = written(work, after).await?;
@@ -161,18 +171,24 @@ pub async fn renew(
         work.tell_at(first);
         return Ok(Turned { subscription, operation_id });
     }
-    if !matches!(found.status, SubscriptionStatus::Active | SubscriptionStatus::PastDue) {
-        return Err(refused(&found, "A renewal", &["convert_trial"]));
+    match found.status {
+        SubscriptionStatus::Active | SubscriptionStatus::PastDue => {}
+        SubscriptionStatus::Trialing => return Err(refused(&found, "A renewal", &["convert_trial"])),
+        _ => return Err(refused(&found, "A renewal", &[])),
     }
     let Some(expires) = found.expires_at else { return Ok(Turned::unchanged(found)) };
+    if found.cancel_at.is_some() {
+        return Err(refused(&found, "A renewal", &["uncancel"]));
+    }
+    open(&mut work.tx, found.account_id).await?;
     let terms = changes::terms(work, &found).await?;
     let longer = terms.lease.map_or(expires, |lease| lease.after(expires, 1));
     let until = through.unwrap_or(longer);
     if until <= expires {
         return Ok(Turned::unchanged(found));
     }
-    count(work, actor, &found).await?;
     let after = Subscription { expires_at: Some(until), ..found.clone() };
+    count(work, actor, &found, periods(&found, &after, work.now)).await?;
     turned(work, &found, after, EventType::SubscriptionRenewed).await
 }
 
@@ -183,9 +199,7 @@ pub async fn turn_the_clock(work: &mut Work, limit: i64) -> Result<usize> {
     for found in due {
         let id = found.id.to_string();
         let done = match found.ending() {
-            Some((at, ending)) if at <= work.now => {
-                ended(work, &id, &found, found.clone(), ending).await.map(drop)
-            }
+            Some(end) if end.0 <= work.now => ended(work, &id, &found, found.clone(), end).await.map(drop),
             Some((_, Ending::LeaseOver)) => noticed(work, found, EventType::SubscriptionExpiring).await,
             Some(_) => noticed(work, found, EventType::SubscriptionTrialEnding).await,
             None => written(work, found).await.map(drop),
@@ -212,11 +226,11 @@ async fn ended(
     request_id: &str,
     before: &Subscription,
     after: Subscription,
-    ending: Ending,
+    (at, ending): (Time, Ending),
 ) -> Result<Turned> {
     let first = work.place();
-    let after = written(work, after.over(ending, work.now)).await?;
-    let operation_id = endings::hold(work, request_id, &after, ending).await?;
+    let after = written(work, after.over(ending, at)).await?;
+    let operation_id = Some(endings::hold(work, request_id, &after, ending).await?);
     let subscription = look_up(work, after.id).await?;
     let event = match ending {
         Ending::Cancelled => EventType::SubscriptionCancelled,
@@ -266,17 +280,28 @@ async fn named(work: &mut Work, id: SubscriptionId, expected: &Precondition) -> 
     Ok(found)
 }
 
-/// The subscription as it runs and is charged for from now on; counted against the cap of the key.
-async fn paid_for(work: &mut Work, actor: &Actor, found: &Subscription) -> Result<Subscription> {
-    open(&mut work.tx, found.account_id).await?;
-    let terms = changes::terms(work, found).await?;
-    count(work, actor, found).await?;
-    Ok(found.clone().paid_for(&terms, work.now))
+/// How many billing periods more a renewal pays for, at least: those that begin until a lease ends, or else the first.
+fn periods(before: &Subscription, after: &Subscription, now: Time) -> i64 {
+    let paid = match after.anchored_at == before.anchored_at {
+        true => before.expires_at.or_else(|| after.period(now).map(|period| period.ends_at)).unwrap_or(now),
+        false => now,
+    };
+    match after.expires_at {
+        Some(until) => after.billing_period.begun(paid.max(now), until),
+        None => i64::from(paid <= now && after.status != SubscriptionStatus::Trialing),
+    }
 }
 
-async fn count(work: &mut Work, actor: &Actor, found: &Subscription) -> Result<()> {
+/// Counts so many billing periods against the cap of the key.
+async fn count(work: &mut Work, actor: &Actor, found: &Subscription, periods: i64) -> Result<()> {
     let charges = found.price.as_ref().and_then(|agreed| agreed.charges(found.quantity));
-    spending::count(work, actor, &[charges.map(|charges| charges.recurring)]).await
+    let costs = charges
+        .map(|Charges { recurring, .. }| recurring.currency.money(recurring.amount.saturating_mul(periods)));
+    spending::count(work, actor, &[costs]).await
+}
+
+fn after_its_end(found: &Subscription) -> &'static [&'static str] {
+    if found.has_ended() { &["renew"] } else { &[] }
 }
 
 fn levels_above(actor: &Actor, of: &Subscription) -> i64 {
@@ -284,11 +309,9 @@ fn levels_above(actor: &Actor, of: &Subscription) -> i64 {
     i64::try_from(levels).unwrap_or(i64::MAX)
 }
 
-/// Whether the caller stands where the subscription was cancelled from, or above; at the top, where that was above all
-/// that is above it now.
+/// Whether the caller stands where the subscription was cancelled from, or above.
 fn may_take_back(actor: &Actor, of: &Subscription) -> bool {
-    let top = i64::try_from(of.path.depth()).unwrap_or(i64::MAX) - 1;
-    of.cancelled_above.is_none_or(|above| levels_above(actor, of) >= above.min(top))
+    of.cancelled_above.is_none_or(|above| levels_above(actor, of) >= above)
 }
 
 fn check_may_take_back(actor: &Actor, of: &Subscription, action: &'static str) -> Result<()> {

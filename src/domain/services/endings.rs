@@ -1,6 +1,6 @@
 //! The holds on subscriptions that have come to their end.
 
-use super::holds::{On, bring_about, end, find, of_services, recorded};
+use super::holds::{On, bring_about, end, find, in_force, of_services, recorded};
 use crate::domain::{Error, Result, Work};
 use crate::model::commerce::course::Ending;
 use crate::model::commerce::subscriptions::Subscription;
@@ -15,11 +15,10 @@ pub(in crate::domain) async fn hold(
     request_id: &str,
     of: &Subscription,
     ending: Ending,
-) -> Result<Option<OperationId>> {
+) -> Result<OperationId> {
     let found = find(&mut work.tx, On::Subscription(of.id)).await?;
     let account = store::accounts::accounts::find(&mut work.tx, of.account_id).await?;
     let account = account.ok_or(Error::AccountNotFound)?;
-    let before = store::services::holds::in_force(&mut work.tx, &found.targets).await?;
     let hold = Hold {
         id: HoldId::new(),
         account_id: of.account_id,
@@ -46,10 +45,7 @@ pub(in crate::domain) async fn hold(
     if store::services::holds::insert(&mut work.tx, &hold).await? {
         recorded(work, EventType::HoldPlaced, &hold);
     }
-    match of_services(&before) == hold.effect.access() {
-        true => Ok(None),
-        false => Ok(Some(bring_about(work, request_id, &found).await?)),
-    }
+    bring_about(work, request_id, &found).await
 }
 
 /// Lifts the hold of a subscription that runs again. Tells the work that brings the access about that the others leave.
@@ -60,7 +56,7 @@ pub(in crate::domain) async fn lift(
     by: &str,
 ) -> Result<Option<OperationId>> {
     let found = find(&mut work.tx, On::Subscription(of.id)).await?;
-    let before = store::services::holds::in_force(&mut work.tx, &found.targets).await?;
+    let before = in_force(work, &found).await?;
     let (ended, others): (Vec<_>, Vec<_>) = before
         .iter()
         .cloned()

@@ -29,7 +29,7 @@ pub(super) struct Found {
     account_id: AccountId,
     path: Path,
     /// What holds on it itself are found by, and what it itself and all that is above it.
-    own: Vec<String>,
+    pub(super) own: Vec<String>,
     pub(super) targets: Vec<String>,
     service: Option<ServiceId>,
 }
@@ -165,7 +165,7 @@ pub async fn place(
     if placing.expires_at.is_some_and(|expires| expires <= ends_first) {
         return Err(Error::invalid("/expires_at", "too_early", "must lie ahead, and after starts_at"));
     }
-    let before = store::services::holds::in_force(&mut work.tx, &found.targets).await?;
+    let before = in_force(work, &found).await?;
     let mut hold = Hold {
         id: HoldId::new(),
         account_id: found.account_id,
@@ -228,7 +228,7 @@ pub async fn lift(work: &mut Work, actor: &Actor, on: On, reason_code: Option<&s
         }
         None => actor.hold_classes.to_vec(),
     };
-    let before = store::services::holds::in_force(&mut work.tx, &found.targets).await?;
+    let before = in_force(work, &found).await?;
     let mut scheduled = Vec::new();
     for own in &found.own {
         scheduled.extend(store::services::holds::scheduled(&mut work.tx, own).await?);
@@ -255,6 +255,15 @@ pub async fn lift(work: &mut Work, actor: &Actor, on: On, reason_code: Option<&s
     };
     let changed = !holds.is_empty();
     Ok(outcome(found, changed, operation_id, holds, remaining))
+}
+
+/// The holds in force on what was found and on all above it, which nobody changes until the transaction ends: of two calls
+/// at once one sees what the other left, so that one of them brings the access about.
+pub(super) async fn in_force(work: &mut Work, found: &Found) -> Result<Vec<Hold>> {
+    let mut above: Vec<_> = found.targets.iter().filter(|target| **target != found.own[0]).cloned().collect();
+    above.sort_by_key(|target| (!target.starts_with('/'), target.len()));
+    store::services::holds::lock(&mut work.tx, &above, &found.own[0]).await?;
+    Ok(store::services::holds::in_force(&mut work.tx, &found.targets).await?)
 }
 
 /// Ends a hold and has it recorded; tells it as it is then, or nothing if it had ended before.

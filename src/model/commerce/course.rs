@@ -36,8 +36,9 @@ impl Subscription {
         matches!(self.status, Active | Trialing | PastDue)
     }
 
+    /// Whether it ran and has come to its end; not what never came to run.
     pub fn has_ended(&self) -> bool {
-        matches!(self.status, SubscriptionStatus::Cancelled | SubscriptionStatus::Expired)
+        self.ended_at.is_some()
     }
 
     /// The billing period that a time is in; none while nothing is charged.
@@ -74,6 +75,7 @@ impl Subscription {
                 status: SubscriptionStatus::Trialing,
                 billing_period,
                 trial_ends_at: Some(trial.after(now, 1)),
+                tried_plan_id: Some(self.plan_id),
                 ..self
             },
             None => Self { billing_period, ..self }.paid_for(terms, now),
@@ -87,16 +89,47 @@ impl Subscription {
             status: SubscriptionStatus::Active,
             anchored_at: Some(now),
             expires_at: terms.lease.map(|lease| lease.after(now, 1)),
-            cancel_at: None,
-            cancelled_above: None,
-            ended_at: None,
             ..self
         }
     }
 
-    /// It has come to its end.
+    /// It has ended and runs again: on with its trial, lease and, if it was cancelled within one, billing period, where those
+    /// are not over, else anew.
     #[must_use]
-    pub fn over(self, ending: Ending, now: Time) -> Self {
-        Self { status: ending.status(), cancel_at: None, ended_at: Some(now), ..self }
+    pub fn revived(self, terms: &PlanTerms, through: Option<Time>, now: Time) -> Self {
+        // What ended with a period ended in it.
+        let within = self.ended_at.unwrap_or(now).minus(Duration::from_micros(1));
+        let was_cancelled = self.status == SubscriptionStatus::Cancelled;
+        let expired = self.expires_at.filter(|expires| *expires > now);
+        let runs = Self { cancel_at: None, cancelled_above: None, ended_at: None, ..self };
+        if runs.anchored_at.is_none() && runs.trial_ends_at.is_some_and(|ends| ends > now) {
+            return Self { status: SubscriptionStatus::Trialing, ..runs };
+        }
+        let goes_on = |anchored: &Time| runs.billing_period.around(*anchored, within).ends_at > now;
+        let paid = runs.anchored_at.filter(|_| was_cancelled).filter(goes_on);
+        let until = expired.or(terms.lease.map(|lease| lease.after(now, 1)));
+        Self {
+            status: SubscriptionStatus::Active,
+            anchored_at: paid.or(Some(now)),
+            expires_at: terms.lease.and(through.max(expired).or(until)),
+            ..runs
+        }
+    }
+
+    /// When it expires once its plan's lease is another: no earlier than was paid for already.
+    pub fn expires_with(&self, before: &PlanTerms, after: &PlanTerms, now: Time) -> Option<Time> {
+        match after.lease {
+            _ if after.lease == before.lease || self.status == SubscriptionStatus::Trialing => {
+                self.expires_at
+            }
+            None => None,
+            Some(lease) => Some(lease.after(now, 1)).max(self.expires_at),
+        }
+    }
+
+    /// It has come to its end at a time.
+    #[must_use]
+    pub fn over(self, ending: Ending, at: Time) -> Self {
+        Self { status: ending.status(), cancel_at: None, ended_at: Some(at), ..self }
     }
 }

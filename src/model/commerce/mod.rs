@@ -3,5 +3,6 @@
 pub mod charges;
 pub mod course;
 pub mod orders;
+pub mod proration;
 pub mod quotes;
 pub mod subscriptions;

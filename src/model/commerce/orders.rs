@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::charges::Charges;
+use super::proration::Proration;
 use crate::model::ids::{AccountId, OperationId, OrderId, QuoteId, ResourceId, ServiceId, SubscriptionId};
 use crate::model::services::operations::{OperationError, OperationView, Outcome};
 use crate::model::services::specs::ResourceSpec;
@@ -88,6 +89,8 @@ pub struct Item {
     pub resource_ids: Vec<ResourceId>,
     #[serde(default)]
     pub charges: Option<Charges>,
+    #[serde(default)]
+    pub proration: Option<Proration>,
 }
 
 /// An order's row.
@@ -130,6 +133,8 @@ pub struct OrderItem {
     pub resource_ids: Vec<ResourceId>,
     /// What it costs whom it is for, at the prices of when it was ordered; none where no account above has a price for it.
     pub charges: Option<Charges>,
+    /// What a change comes to for the billing period that ran; none of what is new or on trial.
+    pub proration: Option<Proration>,
 }
 
 /// An order as callers see it.
@@ -171,6 +176,7 @@ impl From<Item> for OrderItem {
             service_ids: item.service_ids,
             resource_ids: item.resource_ids,
             charges: item.charges,
+            proration: item.proration,
         }
     }
 }

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::charges::{Agreed, Charges};
 use super::orders::ItemRequest;
+use super::proration::Proration;
 use crate::model::ids::{AccountId, OrderId, PlanId, QuoteId, SubscriptionId};
 use crate::model::quotas::Violation;
 use crate::model::{Json, Path, Time};
@@ -34,6 +35,8 @@ pub struct Quoted {
     pub quantity: i64,
     pub agreed: Option<Agreed>,
     pub charges: Option<Charges>,
+    #[serde(default)]
+    pub proration: Option<Proration>,
 }
 
 /// A quote's row.
@@ -77,6 +80,9 @@ pub struct QuoteItem {
     pub subscription_id: Option<SubscriptionId>,
     /// What it costs whom it is for; none where no account above has a price for it.
     pub charges: Option<Charges>,
+    /// What the change would have come to for the billing period that ran, when it was quoted; an order by it goes by when it
+    /// is placed.
+    pub proration: Option<Proration>,
 }
 
 /// A quote as callers see it.
@@ -130,7 +136,8 @@ impl From<Quoted> for QuoteItem {
             ItemRequest::Add { .. } => None,
             ItemRequest::Change { subscription_id, .. } => Some(subscription_id),
         };
-        let (action, plan, quantity) = quoted.asked.told();
-        Self { action, plan, quantity, subscription_id, charges: quoted.charges }
+        let (action, plan, quantity) = quoted.asked.clone().told();
+        let Quoted { charges, proration, .. } = quoted;
+        Self { action, plan, quantity, subscription_id, charges, proration }
     }
 }

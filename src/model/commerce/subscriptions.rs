@@ -26,7 +26,7 @@ stored_as_text! {
     }
 }
 
-/// A subscription's row, with its plan's code and what its holds leave of its access.
+/// A subscription's row, with what its holds leave of its access.
 #[derive(Debug, Clone, PartialEq, crate::model::rows::Record)]
 pub struct Subscription {
     pub id: SubscriptionId,
@@ -34,6 +34,7 @@ pub struct Subscription {
     pub path: Path,
     pub status: SubscriptionStatus,
     pub plan_id: PlanId,
+    pub plan_code: String,
     pub plan_version: i64,
     pub quantity: i64,
     pub order_id: OrderId,
@@ -42,6 +43,8 @@ pub struct Subscription {
     /// When the first of its billing periods began.
     pub anchored_at: Option<Time>,
     pub trial_ends_at: Option<Time>,
+    /// The plan that was tried with it.
+    pub tried_plan_id: Option<PlanId>,
     pub expires_at: Option<Time>,
     pub cancel_at: Option<Time>,
     /// How many levels above its account it was cancelled from: whoever stands lower cannot take that back.
@@ -54,8 +57,6 @@ pub struct Subscription {
     pub updated_at: Time,
     #[record(default)]
     pub held: Option<i64>,
-    #[record(default)]
-    pub plan_code: Option<String>,
 }
 
 /// A subscription as callers see it.
@@ -121,7 +122,7 @@ impl Subscription {
             status,
             access,
             plan_id: self.plan_id,
-            plan: self.plan_code.unwrap_or_default(),
+            plan: self.plan_code,
             plan_version: self.plan_version,
             quantity: self.quantity,
             price: self.price.as_ref().map(|agreed| agreed.view()),

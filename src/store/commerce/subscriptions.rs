@@ -6,17 +6,17 @@ use crate::store::{Conn, Result, Tx};
 
 macro_rules! columns {
     () => {
-        "s.id, s.account_id, s.path, s.status, s.plan_id, s.plan_version, s.quantity, s.order_id, s.price, s.billing_period,
-         s.anchored_at, s.trial_ends_at, s.expires_at, s.cancel_at, s.cancelled_above, s.ended_at, s.external_id, s.metadata,
-         s.version, s.created_at, s.updated_at, p.code AS plan_code"
+        "s.id, s.account_id, s.path, s.status, s.plan_id, s.plan_code, s.plan_version, s.quantity, s.order_id, s.price,
+         s.billing_period, s.anchored_at, s.trial_ends_at, s.tried_plan_id, s.expires_at, s.cancel_at, s.cancelled_above,
+         s.ended_at, s.external_id, s.metadata, s.version, s.created_at, s.updated_at"
     };
 }
 
 pub async fn insert(tx: &mut Tx, subscription: &Subscription) -> Result<()> {
     tx.later(
         "INSERT INTO subscriptions (id, account_id, path, status, plan_id, plan_version, quantity, order_id,
-             external_id, metadata, version, created_at, updated_at, price, billing_period)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+             external_id, metadata, version, created_at, updated_at, price, billing_period, plan_code)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
     )
     .bind(subscription.id)
     .bind(subscription.account_id)
@@ -33,6 +33,7 @@ pub async fn insert(tx: &mut Tx, subscription: &Subscription) -> Result<()> {
     .bind(subscription.updated_at)
     .bind(&subscription.price)
     .bind(subscription.billing_period)
+    .bind(&subscription.plan_code)
     .send()
     .await
 }
@@ -40,7 +41,7 @@ pub async fn insert(tx: &mut Tx, subscription: &Subscription) -> Result<()> {
 pub async fn find(conn: &mut Conn, id: SubscriptionId) -> Result<Option<Subscription>> {
     conn.query(sql!(
         "SELECT " columns!() ", " held("s.path", "s.id") " AS held
-         FROM subscriptions s JOIN plans p ON p.id = s.plan_id
+         FROM subscriptions s
          WHERE s.id = $1 AND s.path >= $2 AND s.path < $3"
     ))
     .bind(id)
@@ -56,7 +57,7 @@ pub async fn page(
 ) -> Result<Vec<Subscription>> {
     conn.query(sql!(
         "SELECT " columns!() ", " held("s.path", "s.id") " AS held
-         FROM subscriptions s JOIN plans p ON p.id = s.plan_id
+         FROM subscriptions s
          WHERE (s.path, s.id) > ($1, $2) AND s.path < $3 ORDER BY s.path, s.id LIMIT $4"
     ))
     .after(after)
@@ -87,7 +88,8 @@ pub async fn change(tx: &mut Tx, subscription: &Subscription, now: Time) -> Resu
         .query(
             "UPDATE subscriptions SET plan_id = $2, plan_version = $3, quantity = $4, version = version + 1,
                  updated_at = $5, price = $7, status = $8, billing_period = $9, anchored_at = $10, trial_ends_at = $11,
-                 expires_at = $12, cancel_at = $13, cancelled_above = $14, ended_at = $15, due_at = $16
+                 expires_at = $12, cancel_at = $13, cancelled_above = $14, ended_at = $15, due_at = $16, plan_code = $17,
+                 tried_plan_id = $18
              WHERE id = $1 AND version = $6",
         )
         .bind(subscription.id)
@@ -106,6 +108,8 @@ pub async fn change(tx: &mut Tx, subscription: &Subscription, now: Time) -> Resu
         .bind(subscription.cancelled_above)
         .bind(subscription.ended_at)
         .bind(subscription.due_at(now))
+        .bind(&subscription.plan_code)
+        .bind(subscription.tried_plan_id)
         .execute()
         .await?;
     Ok(changed == 1)
@@ -116,7 +120,7 @@ pub async fn has_tried(conn: &mut Conn, subscription: &Subscription) -> Result<b
     let found: Option<(SubscriptionId,)> = conn
         .query(
             "SELECT id FROM subscriptions
-             WHERE path = $1 AND plan_id = $2 AND id <> $3 AND trial_ends_at IS NOT NULL LIMIT 1",
+             WHERE path = $1 AND tried_plan_id = $2 AND id <> $3 LIMIT 1",
         )
         .bind(&subscription.path)
         .bind(subscription.plan_id)
@@ -130,8 +134,8 @@ pub async fn has_tried(conn: &mut Conn, subscription: &Subscription) -> Result<b
 pub async fn due(conn: &mut Conn, now: Time, limit: i64) -> Result<Vec<Subscription>> {
     conn.query(sql!(
         "SELECT " columns!() ", " held("s.path", "s.id") " AS held
-         FROM subscriptions s JOIN plans p ON p.id = s.plan_id
-         WHERE s.due_at IS NOT NULL AND s.due_at <= $1 ORDER BY s.due_at LIMIT $2"
+         FROM subscriptions s
+         WHERE s.due_at IS NOT NULL AND s.due_at <= $1 ORDER BY s.due_at, s.id LIMIT $2"
     ))
     .bind(now)
     .bind(limit)

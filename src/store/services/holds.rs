@@ -82,6 +82,22 @@ pub async fn in_force(conn: &mut Conn, targets: &[String]) -> Result<Vec<Hold>> 
     .await
 }
 
+/// Keeps others from placing and lifting holds on a target, or on what is above it, until the transaction ends: what is read
+/// of them afterwards stands. `above` begins with the root. Who holds the same lock on what is above only shares it.
+pub async fn lock(tx: &mut Tx, above: &[String], own: &str) -> Result<()> {
+    let shared = sql!(
+        pg("SELECT COUNT(pg_advisory_xact_lock_shared(hashtextextended(value, 0))::text)
+            FROM jsonb_array_elements_text($1)")
+        sqlite("SELECT json_array_length($1)")
+    );
+    let _: (i64,) = tx.query(shared).bind(Json(above)).one().await?;
+    let alone = sql!(
+        pg("SELECT COUNT(pg_advisory_xact_lock(hashtextextended($1, 0))::text)") sqlite("SELECT length($1)")
+    );
+    let _: (i64,) = tx.query(alone).bind(own).one().await?;
+    Ok(())
+}
+
 /// The holds on one target that are yet to come into force.
 pub async fn scheduled(conn: &mut Conn, target: &str) -> Result<Vec<Hold>> {
     conn.query(sql!("SELECT " columns!() " FROM holds h WHERE h.target = $1 AND h.status = 'scheduled' ORDER BY h.id"))

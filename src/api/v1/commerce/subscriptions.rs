@@ -67,8 +67,8 @@ impl Cancel {
 #[derive(Debug, Default, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Renew {
-    /// Until when the lease is paid for; by the length of the plan's lease if left out. Repeating it with the same time
-    /// changes nothing.
+    /// Until when the lease is paid for, by the word of an account above the subscription's; by the length of the plan's lease
+    /// if left out. Repeating it with the same time changes nothing.
     #[schema(nullable = false)]
     through: Option<Time>,
 }
@@ -216,8 +216,8 @@ async fn subscriptions_convert_trial(
 /// Renew a subscription
 ///
 /// A lease runs longer. A subscription that has expired or was cancelled runs again, at the price it had, with all that is
-/// in it; its first billing period begins now. One that runs until it is cancelled is left as it is. What was cancelled is
-/// renewed by whoever cancelled it, or from above.
+/// in it: on with what was paid for, or its trial, if that is not over; else its first billing period begins now. One that
+/// runs until it is cancelled is left as it is. What was cancelled is renewed by whoever cancelled it, or from above.
 #[utoipa::path(
     tag = "subscriptions",
     security(("oauth2" = ["subscriptions:write"])),
