@@ -32,6 +32,8 @@ TOLD = """
     webhook_endpoint.created
     hold.placed service.suspended service.suspended hold.placed hold.released
     hold.released service.resumed service.resumed
+    subscription.cancelled hold.placed service.suspended service.suspended
+    subscription.renewed hold.released service.resumed service.resumed
     resource.updated resource.deleted
 """.split()
 # What billing is told by webhook: payment's hold and abuse's, in no promised order.
@@ -260,6 +262,18 @@ class Story:
         events = {headers["webhook-id"]: json.loads(body) for headers, body in self.receiver.got}
         return events if len(events) >= number else None
 
+    def subscription_ends_and_is_renewed(self):
+        path = f"/v1/subscriptions/{self.subscription}"
+        over = expect_status(self.billing.post(f"{path}/cancel", {"when": "now"}, wait=25), 200)
+        expect((over["status"], over["access"]) == ("cancelled", "suspended"), f"it has not ended: {over.text}")
+        said = self.alice.refusal()
+        expect("[CONTACTADMIN] Account suspended" in said, f"another reason is told: {said}")
+        kept = expect_status(self.operator.post(f"{path}/resume", {}, wait=25), 200)
+        expect([hold["reason_code"] for hold in kept["remaining_holds"]] == ["ended.cancelled"], f"resumed: {kept.text}")
+        expect_status(self.billing.post(f"{path}/renew", {}, wait=25), 200)
+        expect(len(self.alice.subjects()) == 2, f"the inbox has {self.alice.subjects()}")
+        return "Cancelled, nobody's resume gives the login back; renewed, it opens the same inbox."
+
     def password_is_changed(self):
         path = f"/v1/resources/{self.alice_id}"
         changed = expect_status(self.crm.post(f"{path}/set_password", {"password": NEW}, wait=25), 200)
@@ -351,6 +365,7 @@ STEPS = (
     Story.abuse_outlasts_payment,
     Story.everything_is_back,
     Story.webhooks_are_signed,
+    Story.subscription_ends_and_is_renewed,
     Story.password_is_changed,
     Story.mailbox_is_deleted,
     Story.feed_tells_it_in_order,
