@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::subscriptions::{Subscription, SubscriptionStatus};
-use crate::model::Time;
 use crate::model::catalog::plans::PlanTerms;
 use crate::model::interval::Period;
+use crate::model::{Json, Time};
 use crate::stored_as_text;
 
 /// How long before a trial or a lease ends it is told that it will.
@@ -69,7 +69,7 @@ impl Subscription {
     /// All that was ordered is there: it is tried first, if the account may, or runs.
     #[must_use]
     pub fn begun(self, terms: &PlanTerms, may_try: bool, now: Time) -> Self {
-        let billing_period = crate::model::Json(terms.billing_period);
+        let billing_period = Json(terms.billing_period);
         match terms.trial.filter(|_| may_try) {
             Some(trial) => Self {
                 status: SubscriptionStatus::Trialing,
