@@ -165,9 +165,9 @@ on_both_servers! {
         let asked = json!({"code": "odd", "name": "Odd", "terms": terms});
         let refused = site.post("/v1/plans").key(&site.operator_key).json(asked).send().await.refused(422, "validation_failed");
         let expected = [
-            ("/terms/components/0/measures", "not_allowed"),
+            ("/terms/components/0/measures", "not_applicable"),
             ("/terms/components/1/code", "duplicate"),
-            ("/terms/components/1/per", "not_allowed"),
+            ("/terms/components/1/per", "not_applicable"),
             ("/terms/components/2/measures", "required"),
             ("/terms/components/3/measures", "not_used"),
         ];

@@ -106,9 +106,9 @@ fn misplaced(components: &[Component], usable: &BTreeSet<QuotaKey>, at: &str) ->
                 fault("measures", "not_used", "no service of the plan takes from it");
             }
             (Billing::Usage, Some(_)) => {}
-            (_, Some(_)) => fault("measures", "not_allowed", "is for what is charged by usage alone"),
+            (_, Some(_)) => fault("measures", "not_applicable", "is for what is charged by usage alone"),
             (_, None) if component.per != 1 => {
-                fault("per", "not_allowed", "is for what is charged by usage alone");
+                fault("per", "not_applicable", "is for what is charged by usage alone");
             }
             (_, None) => {}
         }
