@@ -98,7 +98,7 @@ on_both_servers! {
         let wholesale = site.all(root, "/v1/price_lists", 200).await[0]["id"].as_str().unwrap().to_owned();
         let components = json!([{"code": "seat", "name": "Seat", "billing": "per_seat"}]);
         let price = json!({"rule": {"kind": "fixed", "components": {"seat": {"tiers": [{"from": 1, "amount": 1_000}]}}}});
-        for (code, more) in [("leased", json!({"lease": {"unit": "month"}})), ("tried", json!({"trial": {"unit": "week"}}))] {
+        for (code, more) in [("leased", json!({"lease": {"unit": "month"}})), ("tried", json!({"trial": {"unit": "week"}})), ("bound", json!({"trial": {"unit": "week"}, "lease": {"unit": "month", "count": 3}}))] {
             let mut terms = more;
             terms["components"] = components.clone();
             let plan = subscriptions::plan(site, &world, code, terms).await;
@@ -107,11 +107,14 @@ on_both_servers! {
         // Two seats: 20 a month.
         let (leased, _) = subscriptions::subscribed(site, &tenant.key, "leased").await;
         let (tried, _) = subscriptions::subscribed(site, &tenant.key, "tried").await;
+        let (bound, _) = subscriptions::subscribed(site, &tenant.key, "bound").await;
+        let convert = |id: &str| subscriptions::call(site, &key, id, "convert_trial").send();
+        convert(&bound).await.refused(403, "spend_cap_exceeded");
         let far = json!({"through": site.clock.now().plus(Duration::from_secs(100 * 24 * 60 * 60))});
         let renew = |body: Value| subscriptions::call(site, &key, &leased, "renew").json(body).send();
         renew(far).await.refused(403, "spend_cap_exceeded");
         renew(json!({})).await.is(200);
-        subscriptions::call(site, &key, &tried, "convert_trial").send().await.is(200);
+        convert(&tried).await.is(200);
         renew(json!({})).await.refused(403, "spend_cap_exceeded");
         let asked = json!({"name": "Helper", "scopes": ["subscriptions:write"]});
         site.post("/v1/keys").key(&key).json(asked).send().await.refused(403, "scope_escalation");

@@ -4,10 +4,8 @@ use tenantry::model::Time;
 use tenantry::program::Roles;
 use tenantry::telemetry;
 
-use super::subscriptions::{call, plan, read, subscribed, told};
+use super::subscriptions::{DAY, call, plan, read, subscribed, told};
 use super::*;
-
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 async fn ends(site: &Site, subscription: &str) -> Vec<Value> {
     let holds = site.all(&site.operator_key, &format!("/v1/subscriptions/{subscription}/holds"), 50).await;

@@ -34,7 +34,7 @@ pub(super) async fn apply(
     let subscription = find(work, account, at, id).await?;
     if !matches!(subscription.status, SubscriptionStatus::Active | SubscriptionStatus::Trialing) {
         return Err(Error::State {
-            current: subscription.status.to_string(),
+            current: subscription.standing().to_string(),
             action: "A change of the subscription",
             allowed: Vec::new(),
         });

@@ -76,7 +76,11 @@ pub async fn cancel(
     let at = match when {
         When::Now => None,
         When::At(at) if at <= work.now => {
-            return Err(Error::invalid("/at", "too_early", "must lie ahead; leave it out to cancel now"));
+            return Err(Error::invalid(
+                "/at",
+                "too_early",
+                "must lie ahead; `when` with `now` cancels at once",
+            ));
         }
         When::At(at) => Some(at),
         When::PeriodEnd if found.status == SubscriptionStatus::Trialing => found.trial_ends_at,
@@ -134,8 +138,8 @@ pub async fn convert(
     }
     open(&mut work.tx, found.account_id).await?;
     let terms = changes::terms(work, &found).await?;
-    count(work, actor, &found, 1).await?;
     let after = found.clone().paid_for(&terms, work.now);
+    count(work, actor, &found, periods(&found, &after, work.now)).await?;
     turned(work, &found, after, EventType::SubscriptionConverted).await
 }
 
@@ -280,7 +284,7 @@ async fn named(work: &mut Work, id: SubscriptionId, expected: &Precondition) -> 
     Ok(found)
 }
 
-/// How many billing periods more a renewal pays for, at least: those that begin until a lease ends, or else the first.
+/// How many billing periods more a renewal or conversion is for, at least: those that begin until a lease ends, or else the first.
 fn periods(before: &Subscription, after: &Subscription, now: Time) -> i64 {
     let paid = match after.anchored_at == before.anchored_at {
         true => before.expires_at.or_else(|| after.period(now).map(|period| period.ends_at)).unwrap_or(now),
@@ -325,9 +329,5 @@ fn check_may_take_back(actor: &Actor, of: &Subscription, action: &'static str) -
 }
 
 fn refused(found: &Subscription, action: &'static str, allowed: &[&'static str]) -> Error {
-    let current = match found.runs() && found.cancel_at.is_some() {
-        true => SubscriptionStatus::Cancelling,
-        false => found.status,
-    };
-    Error::State { current: current.to_string(), action, allowed: allowed.to_vec() }
+    Error::State { current: found.standing().to_string(), action, allowed: allowed.to_vec() }
 }

@@ -52,8 +52,7 @@ pub async fn create(
             return Ok(Made::Existing(known));
         }
     }
-    check_changeable(work, &service).await?;
-    check_runs(work, &service).await?;
+    check_changeable(work, &service, Doing::Change).await?;
     check_fits(work, &service, &new.spec).await?;
     let taken = quotas::charge(work, service.subscription_id, &service.path, &new.spec.takes()).await?;
     let resource = insert(work, actor, &service, new).await?;
@@ -127,8 +126,15 @@ fn noun(resource_type: ResourceType) -> &'static str {
     }
 }
 
-/// Whether resources of the service can be changed now.
-async fn check_changeable(work: &mut Work, service: &Service) -> Result<()> {
+/// What is to be done with a resource. What is in a subscription that has ended can only be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doing {
+    Change,
+    Remove,
+}
+
+/// Whether that can be done with resources of the service now.
+async fn check_changeable(work: &mut Work, service: &Service, doing: Doing) -> Result<()> {
     if service.lifecycle != Lifecycle::Active {
         return Err(Error::State {
             current: service.lifecycle.to_string(),
@@ -139,17 +145,11 @@ async fn check_changeable(work: &mut Work, service: &Service) -> Result<()> {
     let mut targets = store::services::holds::targets_above(&service.path);
     targets.extend([service.id.to_string(), service.subscription_id.to_string()]);
     let holds = store::services::holds::in_force(&mut work.tx, &targets).await?;
-    match holds.iter().any(|hold| hold.effect == Effect::FreezeChanges) {
-        true => Err(Error::ChangesFrozen),
-        false => Ok(()),
+    if holds.iter().any(|hold| hold.effect == Effect::FreezeChanges) {
+        return Err(Error::ChangesFrozen);
     }
-}
-
-/// What is in a subscription that has ended can be removed, but nothing else is done with it.
-async fn check_runs(work: &mut Work, service: &Service) -> Result<()> {
-    let of = service.subscription_id.to_string();
-    let holds = store::services::holds::in_force(&mut work.tx, &[of]).await?;
-    match holds.iter().any(|hold| hold.reason_class == ReasonClass::Ended) {
+    let has_ended = holds.iter().any(|hold| hold.reason_class == ReasonClass::Ended);
+    match has_ended && doing == Doing::Change {
         true => Err(Error::State {
             current: "of a subscription that has ended".into(),
             action: "A change of its resources",
@@ -186,12 +186,17 @@ pub struct Change {
     pub password_hash: Option<String>,
 }
 
-async fn changeable(work: &mut Work, id: ResourceId, expected: &Precondition) -> Result<(Resource, Service)> {
+async fn changeable(
+    work: &mut Work,
+    id: ResourceId,
+    expected: &Precondition,
+    doing: Doing,
+) -> Result<(Resource, Service)> {
     let resource =
         store::services::resources::find(&mut work.tx, id).await?.ok_or(Error::NotFound("resource"))?;
     check_version(work, Versioned::Resource, id, resource.version, expected).await?;
     let service = service(work, resource.service_id).await?;
-    check_changeable(work, &service).await?;
+    check_changeable(work, &service, doing).await?;
     if resource.lifecycle != ResourceLifecycle::Active {
         return Err(Error::State {
             current: resource.lifecycle.to_string(),
@@ -210,8 +215,7 @@ pub async fn change(
     change: Change,
     expected: &Precondition,
 ) -> Result<Resource> {
-    let (resource, service) = changeable(work, id, expected).await?;
-    check_runs(work, &service).await?;
+    let (resource, service) = changeable(work, id, expected, Doing::Change).await?;
     let wanted = changed(resource.spec.0.clone(), &change)?;
     let growth: Vec<(QuotaKey, i64)> =
         difference(&resource.spec, &wanted).into_iter().filter(|(_, amount)| *amount > 0).collect();
@@ -283,7 +287,7 @@ pub async fn delete(
     id: ResourceId,
     expected: &Precondition,
 ) -> Result<Resource> {
-    let (mut resource, service) = changeable(work, id, expected).await?;
+    let (mut resource, service) = changeable(work, id, expected, Doing::Remove).await?;
     if resource.resource_type == ResourceType::Domain {
         check_empty(work, &resource).await?;
     }

@@ -36,6 +36,14 @@ impl Subscription {
         matches!(self.status, Active | Trialing | PastDue)
     }
 
+    /// Where it stands, whatever holds say.
+    pub fn standing(&self) -> SubscriptionStatus {
+        match self.runs() && self.cancel_at.is_some() {
+            true => SubscriptionStatus::Cancelling,
+            false => self.status,
+        }
+    }
+
     /// Whether it ran and has come to its end; not what never came to run.
     pub fn has_ended(&self) -> bool {
         self.ended_at.is_some()

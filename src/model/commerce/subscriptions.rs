@@ -108,12 +108,10 @@ pub struct SubscriptionView {
 impl Subscription {
     /// The subscription as callers see it at a time.
     pub fn seen_at(self, now: Time) -> SubscriptionView {
-        use SubscriptionStatus::*;
         let access = Access::of_weight(self.held.unwrap_or_default());
-        let status = match self.status {
-            _ if self.runs() && access == Access::Suspended => Suspended,
-            _ if self.runs() && self.cancel_at.is_some() => Cancelling,
-            status => status,
+        let status = match self.runs() && access == Access::Suspended {
+            true => SubscriptionStatus::Suspended,
+            false => self.standing(),
         };
         let current_period = self.period(now);
         SubscriptionView {

@@ -137,7 +137,8 @@ async fn subscriptions_get(mut caller: Caller<need::SubscriptionsRead>) -> Resul
 /// Move a subscription to another plan
 ///
 /// Places an order with this one change, which is done when it is answered: quota and price are checked first. The plan has
-/// the same services; it has to be sold to the account, and the quotas it gives have to hold what is in use.
+/// the same services; it has to be sold to the account, and the quotas it gives have to hold what is in use. From a trial only
+/// a plan that has one can be moved to.
 #[utoipa::path(
     tag = "subscriptions",
     security(("oauth2" = ["orders:place"])),
@@ -193,8 +194,8 @@ fn here(error: Error) -> Error {
 
 /// Convert a trial
 ///
-/// Ends the trial: the subscription runs, and its first billing period and its lease begin now. One that is not on trial any
-/// more is left as it is.
+/// Ends the trial: the subscription runs, and its first billing period and its lease begin now. One that runs without a trial
+/// is left as it is; one that has ended is renewed instead.
 #[utoipa::path(
     tag = "subscriptions",
     security(("oauth2" = ["subscriptions:write"])),
