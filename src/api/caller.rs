@@ -230,6 +230,7 @@ impl<S> Caller<S> {
             allowed_addresses: key.allowed_addresses.0.clone().into(),
             expires_at: key.expires_at,
             spend_cap: key.spend_cap.map(|cap| cap.0),
+            member_id: key.member_id,
             environment: key.environment,
             request_id: request_id(&self.request),
             address: address(&self.state, &self.request),

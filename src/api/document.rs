@@ -107,6 +107,8 @@ const CONDITIONAL: &[&str] = &[
     "keys_rotate",
     "keys_set_client",
     "keys_update",
+    "members_remove",
+    "members_update",
     "orders_cancel",
     "orders_retry",
     "servers_update",
@@ -136,6 +138,7 @@ const CONDITION_REQUIRED: &[&str] = &["plans_add_version", "prices_set", "prices
 const TAGGED: &[&str] = &[
     "accounts_get",
     "keys_get",
+    "members_get",
     "orders_get",
     "plans_get",
     "price_lists_get",

@@ -121,7 +121,9 @@ fn route(document: &Value, method: &Method, path: &str, operation: &Value) -> Ro
     });
     let operation_id = operation["operationId"].as_str().unwrap_or_default().to_owned();
     let touches_credentials = method != Method::GET
-        && (["keys_", "storefront_keys_", "accounts_"].iter().any(|prefix| operation_id.starts_with(prefix))
+        && (["keys_", "storefront_keys_", "accounts_", "members_"]
+            .iter()
+            .any(|prefix| operation_id.starts_with(prefix))
             || ["holds_suspend_account", "holds_resume_account"].contains(&operation_id.as_str()));
     let makes = operation["responses"].get("201").is_some();
     let (condition, takes_key) = (Condition::of(operation), takes(operation, "IdempotencyKey"));

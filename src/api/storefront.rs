@@ -85,6 +85,7 @@ fn as_credential(storefront: &Storefront) -> Credential {
             jwks: Json(Vec::new()),
             rate_class: STANDARD_CLASS.into(),
             spend_cap: None,
+            member_id: None,
             version: storefront.key.version,
         },
         account_status: storefront.account_status,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::accounts::accounts::Environment;
 use super::accounts::addresses::AddressRange;
 use super::accounts::spending::SpendCap;
-use super::ids::{AccountId, KeyId, RequestId};
+use super::ids::{AccountId, KeyId, MemberId, RequestId};
 use super::scopes::Scope;
 use super::services::ReasonClass;
 use super::{Path, Subtree, Time};
@@ -31,6 +31,8 @@ pub struct Actor {
     pub expires_at: Option<Time>,
     /// How much may be ordered with the key.
     pub spend_cap: Option<SpendCap>,
+    /// The person whose key it is.
+    pub member_id: Option<MemberId>,
     pub environment: Environment,
     pub request_id: RequestId,
     pub address: Option<IpAddr>,

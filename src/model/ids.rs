@@ -126,6 +126,8 @@ macro_rules! ids {
 ids! {
     /// An account: a node of the tree from the operator down to tenants.
     AccountId = "acc";
+    /// A person of an account.
+    MemberId = "mbr";
     /// An API key, which is also an OAuth client.
     KeyId = "key";
     ServerId = "srv";

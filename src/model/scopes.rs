@@ -32,6 +32,7 @@ pub trait Need: 'static {
 scopes! {
     AccountsRead = "accounts:read",
     AccountsWrite = "accounts:write",
+    MembersWrite = "members:write",
     KeysRead = "keys:read",
     KeysWrite = "keys:write",
     ServersRead = "servers:read",
@@ -125,6 +126,7 @@ impl Bundle {
             Bundle::TenantAdmin => vec![
                 AccountsRead,
                 AccountsWrite,
+                MembersWrite,
                 KeysRead,
                 KeysWrite,
                 CatalogRead,

@@ -62,6 +62,7 @@ impl Program {
             not_before: None,
             rate_class: None,
             spend_cap: None,
+            member_id: None,
             maker_class: STANDARD_CLASS.into(),
             expires_at: Some(work.now.plus(days)),
         };

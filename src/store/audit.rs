@@ -54,6 +54,8 @@ impl Line {
 
 /// The member of a line's detail that names the accounts which acted through each other.
 pub const ACTORS: &str = "actors";
+/// The one that names the person whose key it was.
+pub const MEMBER: &str = "member_id";
 
 impl Line {
     /// The line as the account at `viewer` sees it, where the line's own stands at `place`: who acted from above the
@@ -65,6 +67,7 @@ impl Line {
         let is_above = !principal.is_some_and(|principal| viewer.covers(&principal));
         if is_above {
             self.detail.0.remove(ACTORS);
+            self.detail.0.remove(MEMBER);
         }
         AuditLineView {
             account_id: self.account_id,

@@ -58,6 +58,7 @@ const MIGRATIONS: &[(i64, &str, Sql)] = &[
     (24, "quotes", apart!("0024_quotes")),
     (25, "the currency of caps", apart!("0025_cap_currency")),
     (26, "courses of subscriptions", apart!("0026_courses")),
+    (27, "members", apart!("0027_members")),
 ];
 
 const fn both(text: &'static str) -> Sql {

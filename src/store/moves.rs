@@ -128,6 +128,7 @@ pub const MOVED: &[(&str, Sql)] = &[
     rows!("plans"),
     rows!("key_spending", "key_id" of "api_keys"),
     rows!("api_keys"),
+    rows!("members"),
     rows!("storefront_keys"),
     rows!("servers"),
     rows!("virtual_servers"),

@@ -18,6 +18,7 @@ pub async fn place(conn: &mut Conn, id: &str) -> Result<Option<Path>> {
             "SELECT path FROM api_keys WHERE id = $1 AND path >= $2 AND path < $3
              UNION ALL SELECT path FROM storefront_keys WHERE id = $1 AND path >= $2 AND path < $3"
         ),
+        "mbr" => path!("members"),
         "srv" => path!("servers"),
         "vsr" => path!("virtual_servers"),
         "pln" => path!("plans"),

@@ -8,6 +8,7 @@ use crate::sql;
 pub enum Versioned {
     Account,
     Key,
+    Member,
     Order,
     Plan,
     PriceList,
@@ -28,6 +29,7 @@ pub async fn lock(tx: &mut Tx, of: Versioned, id: &str) -> Result<Option<i64>> {
     let text = match of {
         Versioned::Account => version!("accounts"),
         Versioned::Key => version!("api_keys"),
+        Versioned::Member => version!("members"),
         Versioned::Order => version!("orders"),
         Versioned::Plan => version!("plans"),
         Versioned::PriceList => version!("price_lists"),

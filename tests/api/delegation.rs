@@ -10,13 +10,6 @@ async fn says(site: &Site, of: &Party, allow: &str) {
     assert_eq!(said.body["delegation"], json!({"allow": allow}));
 }
 
-/// A token of the key's.
-async fn token(site: &Site, key: &str) -> String {
-    let id = format!("key_{}", key.split('_').nth(2).unwrap());
-    let grant = [("grant_type", "client_credentials")];
-    site.post("/oauth/token").basic(&id, key).form(&grant).send().await.is(200).text_at("access_token")
-}
-
 /// What comes of exchanging it for one that acts for an account.
 async fn exchanged(site: &Site, key: &str, token: &str, account: &str) -> Answer {
     let id = format!("key_{}", key.split('_').nth(2).unwrap());
@@ -76,7 +69,7 @@ on_both_servers! {
     async fn with_none_nobody_above_acts_below_by_whatever_name(site: With::workers()) {
         let world = site.world().await;
         let made = site.ordered(&world.tenant, "acme.example", 1).await;
-        let before = token(site, &world.reseller.key).await;
+        let before = site.token(&world.reseller.key).await;
         let before = exchanged(site, &world.reseller.key, &before, &world.tenant.id).await.is(200).text_at("access_token");
         site.get("/v1/keys").key(&before).send().await.is(200);
         says(site, &world.tenant, "none").await;
@@ -84,7 +77,7 @@ on_both_servers! {
             for call in reads(site, &world, &made).into_iter().chain(changes(site, &world, &made)) {
                 call.key(by).send().await.refused(403, "delegation_denied");
             }
-            let own = token(site, by).await;
+            let own = site.token(by).await;
             let refused = exchanged(site, by, &own, &world.tenant.id).await.is(403);
             assert_eq!(refused.text_at("error"), "delegation_denied");
             // Nobody is told of what is there by being refused: what is not there is not there as before.
@@ -169,7 +162,7 @@ on_both_servers! {
             for call in changes(site, &world, &made) {
                 call.key(by).send().await.refused(403, "delegation_denied");
             }
-            let acting = token(site, by).await;
+            let acting = site.token(by).await;
             let acting = exchanged(site, by, &acting, &world.tenant.id).await.is(200).text_at("access_token");
             site.get("/v1/keys").key(&acting).send().await.is(200);
             let change = json!({"name": "Mine"});

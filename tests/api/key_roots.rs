@@ -31,12 +31,6 @@ impl Narrow {
         asked.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         site.post("/v1/keys").key(by).json(asked).send().await
     }
-
-    async fn token(&self, site: &Site, key: &str) -> String {
-        let id = format!("key_{}", key.split('_').nth(2).unwrap());
-        let grant = [("grant_type", "client_credentials")];
-        site.post("/oauth/token").basic(&id, key).form(&grant).send().await.is(200).text_at("access_token")
-    }
 }
 
 /// The answer without what every answer has of its own.
@@ -58,7 +52,7 @@ on_both_servers! {
         let of = Narrow::new(site).await;
         let mut reached = vec![of.tenants[0].id.clone(), of.tenants[2].id.clone()];
         reached.sort();
-        for by in [of.key.clone(), of.token(site, &of.key).await] {
+        for by in [of.key.clone(), site.token(&of.key).await] {
             for limit in [1, 2, 200] {
                 assert_eq!(accounts(&site.all(&by, "/v1/accounts", limit).await, "id"), reached, "{limit}");
                 let keys = site.all(&by, "/v1/keys", limit).await;
@@ -146,7 +140,7 @@ on_both_servers! {
         let of = Narrow::new(site).await;
         let (first, second, third) = (&of.tenants[0].id, &of.tenants[1].id, &of.tenants[2].id);
         let none = "acc_01jq3v8z0kf5n9d2t7x4m6c1ab";
-        for by in [of.key.clone(), of.token(site, &of.key).await] {
+        for by in [of.key.clone(), site.token(&of.key).await] {
             of.make(site, &by, json!({})).await.refused(403, "scope_escalation");
             of.make(site, &by, json!({"account_id": of.world.reseller.id})).await.refused(403, "scope_escalation");
             let there = of.make(site, &by, json!({"roots": [first, second]})).await.refused(403, "scope_escalation");
@@ -191,7 +185,7 @@ on_both_servers! {
     /// KEY-4, AUTHZ-5
     async fn a_token_of_a_narrowed_key_is_exchanged_only_for_accounts_that_it_reaches(site: With::no_workers()) {
         let of = Narrow::new(site).await;
-        let token = of.token(site, &of.key).await;
+        let token = site.token(&of.key).await;
         let exchange = |account: &str| {
             let form = [
                 ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),

@@ -25,6 +25,7 @@ mod key_roots;
 mod key_rotation;
 mod keys;
 mod limits;
+mod members;
 mod moves;
 mod moves_race;
 mod oauth;

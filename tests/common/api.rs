@@ -223,6 +223,13 @@ impl Site {
         self.post("/v1/keys").key(by).json(asked).send().await.is(201).text_at("secret")
     }
 
+    /// A token of the key's, by its secret.
+    pub async fn token(&self, key: &str) -> String {
+        let id = format!("key_{}", key.split('_').nth(2).expect("a key names itself"));
+        let grant = [("grant_type", "client_credentials")];
+        self.post("/oauth/token").basic(&id, key).form(&grant).send().await.is(200).text_at("access_token")
+    }
+
     /// An account directly below the caller's, and a key for all that such an account does.
     pub async fn account(&self, by: &str, account_type: &str, name: &str) -> Party {
         let asked = json!({"type": account_type, "name": name});

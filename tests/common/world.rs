@@ -63,6 +63,7 @@ pub fn actor(account: &Account, clock: &Clock) -> Actor {
         allowed_addresses: Arc::new([]),
         expires_at: None,
         spend_cap: None,
+        member_id: None,
         environment: account.environment,
         request_id: RequestId::new(),
         address: None,

@@ -54,6 +54,7 @@ pub fn actor(account: &Account, now: Time) -> Actor {
         allowed_addresses: Arc::new([]),
         expires_at: None,
         spend_cap: None,
+        member_id: None,
         environment: Environment::Live,
         request_id: RequestId::new(),
         address: None,

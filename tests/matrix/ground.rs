@@ -115,11 +115,15 @@ impl Ground {
             site.get(&format!("/v1/requests/{request}")).key(&self.owner.key).send().await.status == 200
         })
         .await;
+        let asked =
+            json!({"role": "peer", "name": "Own", "email": "own@own.example", "scopes": ["members:write"]});
+        let member = site.post("/v1/members").key(&self.owner.key).json(asked).send().await.is(201).id();
         let asked = json!({"name": "shop", "origins": ["https://own.example"]});
         let shop =
             site.post("/v1/storefront_keys").key(&self.owner.key).json(asked).send().await.is(201).id();
         self.ids.extend([
             ("keys.spare", spare.id()),
+            ("members.own", member),
             ("requests.own", request),
             ("storefront_keys.own", shop),
         ]);

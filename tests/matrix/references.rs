@@ -29,6 +29,13 @@ const REFERENCES: &[Reference] = &[
         sold: false,
     },
     Reference {
+        operation: "members_create",
+        member: "/account_id",
+        of: "accounts.owner",
+        body: |id| json!({"role": "peer", "name": "M", "email": "m@m.example", "scopes": ["members:write"], "account_id": id}),
+        sold: false,
+    },
+    Reference {
         operation: "accounts_move",
         member: "/parent_id",
         of: "accounts.owner",
@@ -47,6 +54,13 @@ const REFERENCES: &[Reference] = &[
         member: "/account_id",
         of: "accounts.owner",
         body: |id| json!({"name": "Made", "scopes": ["keys:read"], "account_id": id}),
+        sold: false,
+    },
+    Reference {
+        operation: "keys_create",
+        member: "/member_id",
+        of: "members.own",
+        body: |id| json!({"name": "Made", "scopes": ["members:write"], "hold_classes": [], "member_id": id}),
         sold: false,
     },
     Reference {

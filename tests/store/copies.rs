@@ -150,6 +150,7 @@ fn key(account: &Account, n: usize) -> Key {
         last_used_ip: None,
         rate_class: "standard".into(),
         spend_cap: None,
+        member_id: None,
         version: 1,
     }
 }

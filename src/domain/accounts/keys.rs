@@ -11,7 +11,7 @@ use crate::model::accounts::keys::{Key, KeyStatus, KeyView, STANDARD_CLASS};
 use crate::model::accounts::roots::Root;
 use crate::model::accounts::spending::SpendCap;
 use crate::model::events::events::EventType;
-use crate::model::ids::{AccountId, KeyId};
+use crate::model::ids::{AccountId, KeyId, MemberId};
 use crate::model::scopes::Scope;
 use crate::model::services::ReasonClass;
 use crate::model::{Actor, Json, Path, Precondition, Time};
@@ -40,6 +40,8 @@ pub struct Issue {
     pub maker_class: String,
     /// How much may be ordered with it.
     pub spend_cap: Option<SpendCap>,
+    /// The person whose key it is to be.
+    pub member_id: Option<MemberId>,
 }
 
 /// What a secret that was told opens.
@@ -120,6 +122,7 @@ pub async fn create(work: &mut Work, actor: &Actor, mut issue: Issue, narrowed: 
     if issue.not_before.zip(issue.expires_at).is_some_and(|(begins, expires)| begins >= expires) {
         return Err(Error::invalid("/not_before", "after_the_end", "must lie before expires_at"));
     }
+    issue.member_id = super::members::of_new_key(work, actor, &account, &issue).await?;
     issue.rate_class = Some(rate_class(actor, &account.path, issue.rate_class, &issue.maker_class)?);
     environments::across(work, &account.path, async |work| {
         insert(work, &account, issue, &actor.key_id.to_string()).await
@@ -167,6 +170,7 @@ pub async fn insert(work: &mut Work, account: &Account, issue: Issue, created_by
         last_used_ip: None,
         rate_class: issue.rate_class.unwrap_or_else(|| STANDARD_CLASS.into()),
         spend_cap: issue.spend_cap.map(Json),
+        member_id: issue.member_id,
         version: 1,
     };
     store::accounts::keys::insert(&mut work.tx, &key).await?;
@@ -254,6 +258,24 @@ fn tell(work: &mut Work, event_type: EventType, key: &Key) {
     let view = KeyView::from(key.clone());
     let object = Object::new(key.id, key.version, &view);
     work.event(event_type, (key.account_id, &key.path), "key", object);
+}
+
+/// Takes from the keys of a person what the person may not do any more; one that is left without a scope is revoked.
+pub(super) async fn narrow(work: &mut Work, member: MemberId, may: &[Scope]) -> Result<()> {
+    for mut key in store::accounts::keys::of_member(&mut work.tx, member).await? {
+        let had = key.scopes.0.len();
+        key.scopes.0.retain(|scope| may.contains(scope));
+        if key.scopes.0.is_empty() {
+            end(work, key.id).await?;
+        } else if key.scopes.0.len() < had {
+            if !store::accounts::keys::narrow(&mut work.tx, &key).await? {
+                return Err(Error::Busy);
+            }
+            key.version += 1;
+            tell(work, EventType::KeyUpdated, &key);
+        }
+    }
+    Ok(())
 }
 
 /// Revokes a key that somebody found where it does not belong, and tells its account so.

@@ -5,6 +5,7 @@ pub mod checkpoints;
 pub mod denials;
 pub mod environments;
 pub mod keys;
+pub mod members;
 pub mod moves;
 pub mod roots;
 pub mod storefront_keys;

@@ -6,7 +6,7 @@ use super::addresses::AddressRange;
 use super::clients::{AuthMethod, Jwk, Jwks};
 use super::roots::Root;
 use super::spending::SpendCap;
-use crate::model::ids::{AccountId, KeyId};
+use crate::model::ids::{AccountId, KeyId, MemberId};
 use crate::model::scopes::Scope;
 use crate::model::services::ReasonClass;
 use crate::model::{Json, Path, Time};
@@ -54,6 +54,8 @@ pub struct Key {
     /// How much may be asked for with it, by the name that the settings give.
     pub rate_class: String,
     pub spend_cap: Option<Json<SpendCap>>,
+    /// The person whose key it is.
+    pub member_id: Option<MemberId>,
     pub version: i64,
 }
 
@@ -65,6 +67,8 @@ pub struct KeyView {
     pub id: KeyId,
     /// The account the key acts for; it reaches that account and all below.
     pub account_id: AccountId,
+    /// The member of the account whose key it is; none if it is the account's own.
+    pub member_id: Option<MemberId>,
     pub name: String,
     pub environment: Environment,
     pub scopes: Vec<Scope>,
@@ -104,6 +108,7 @@ impl From<Key> for KeyView {
         Self {
             id: key.id,
             account_id: key.account_id,
+            member_id: key.member_id,
             name: key.name,
             environment: key.environment,
             scopes: key.scopes.0,

@@ -8,6 +8,7 @@ pub mod checkpoints;
 pub mod clients;
 pub mod delegation;
 pub mod keys;
+pub mod members;
 pub mod origins;
 pub mod requests;
 pub mod roots;

@@ -15,6 +15,9 @@ stored_as_text! {
         AccountMoved = "account.moved",
         /// Told of the account that it stood below, with the account as it was.
         AccountMovedOut = "account.moved_out",
+        MemberAdded = "member.added",
+        MemberUpdated = "member.updated",
+        MemberRemoved = "member.removed",
         KeyCreated = "key.created",
         KeyRotated = "key.rotated",
         KeyUpdated = "key.updated",

@@ -1,7 +1,7 @@
 use crate::model::accounts::accounts::{AccountStatus, AccountType, Environment};
 use crate::model::accounts::clients::{AuthMethod, Jwk};
 use crate::model::accounts::keys::Key;
-use crate::model::ids::{AccountId, KeyId};
+use crate::model::ids::{AccountId, KeyId, MemberId};
 use crate::model::{Json, Path, Time};
 use crate::sql;
 use crate::store::{Conn, Result, Tx};
@@ -11,7 +11,7 @@ macro_rules! columns {
         "k.id, k.account_id, k.path, k.environment, k.name, k.secret_hash, k.former_hash, k.former_until,
          k.scopes, k.hold_classes, k.allowed_addresses, k.roots, k.auth_method, k.jwks, k.status, k.created_by,
          k.created_at, k.not_before, k.expires_at, k.revoked_at, k.last_used_at, k.last_used_ip, k.rate_class,
-         k.spend_cap, k.version"
+         k.spend_cap, k.member_id, k.version"
     };
 }
 
@@ -19,8 +19,8 @@ pub async fn insert(tx: &mut Tx, key: &Key) -> Result<()> {
     tx.later(
         "INSERT INTO api_keys (id, account_id, path, environment, name, secret_hash, scopes, hold_classes,
              status, created_by, created_at, expires_at, revoked_at, last_used_at, version, allowed_addresses,
-             not_before, rate_class, roots, spend_cap)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+             not_before, rate_class, roots, spend_cap, member_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
     )
     .bind(key.id)
     .bind(key.account_id)
@@ -42,6 +42,7 @@ pub async fn insert(tx: &mut Tx, key: &Key) -> Result<()> {
     .bind(&key.rate_class)
     .bind(&key.roots)
     .bind(key.spend_cap)
+    .bind(key.member_id)
     .send()
     .await
 }
@@ -128,6 +129,33 @@ pub async fn update(tx: &mut Tx, key: &Key) -> Result<bool> {
         .bind(key.id)
         .bind(&key.rate_class)
         .bind(key.spend_cap)
+        .bind(key.version)
+        .execute()
+        .await?;
+    Ok(changed == 1)
+}
+
+/// The keys in force of a person's.
+pub async fn of_member(conn: &mut Conn, member: MemberId) -> Result<Vec<Key>> {
+    conn.query(sql!(
+        "SELECT " columns!() " FROM api_keys k
+         WHERE k.member_id = $1 AND k.status = 'active' AND k.path >= $2 AND k.path < $3 ORDER BY k.id"
+    ))
+    .bind(member)
+    .within()
+    .all()
+    .await
+}
+
+/// Writes which scopes the key has from now on; says whether it was active, in the version that was read.
+pub async fn narrow(tx: &mut Tx, key: &Key) -> Result<bool> {
+    let changed = tx
+        .query(
+            "UPDATE api_keys SET scopes = $2, version = version + 1
+             WHERE id = $1 AND status = 'active' AND version = $3",
+        )
+        .bind(key.id)
+        .bind(&key.scopes)
         .bind(key.version)
         .execute()
         .await?;

@@ -19,7 +19,7 @@ use crate::domain::{self, Error};
 use crate::model::accounts::addresses::AddressRange;
 use crate::model::accounts::keys::{CreatedKey, KeyView};
 use crate::model::accounts::spending::SpendCap;
-use crate::model::ids::{AccountId, KeyId};
+use crate::model::ids::{AccountId, KeyId, MemberId};
 use crate::model::scopes::{Bundle, Scope, need};
 use crate::model::services::ReasonClass;
 use crate::model::{Path, Time};
@@ -67,6 +67,9 @@ struct NewKey {
     /// chooses, and gets `standard` if it is left out; a key for one's own account has the class of the key that makes it.
     #[schema(max_length = 32, example = "standard")]
     rate_class: Option<String>,
+    /// The member of the account whose key it is to be: it has no scope that the member may not use, and ends with the
+    /// member. What a member makes for its own account with its own key is its own as well, unless it owns the account.
+    member_id: Option<MemberId>,
     /// How much may be ordered with it; as much as the account may if left out. A key that has a cap itself makes no keys
     /// that place orders or set prices.
     spend_cap: Option<SpendCap>,
@@ -190,6 +193,7 @@ async fn keys_create(mut caller: Caller<need::KeysWrite>) -> Result<HttpResponse
                 rate_class: body.rate_class,
                 maker_class,
                 spend_cap: body.spend_cap,
+                member_id: body.member_id,
             };
             let key = keys::create(work, actor, issue, &roots).await?;
             let (place, version) = (format!("/v1/keys/{}", key.id), key.version);

@@ -7,6 +7,7 @@ mod keys;
 mod leaks;
 mod limits;
 mod me;
+mod members;
 mod moves;
 mod requests;
 mod storefront_keys;
@@ -18,6 +19,7 @@ pub fn routes(v1: &mut ServiceConfig) {
         .configure(limits::routes)
         .configure(accounts::routes)
         .configure(moves::routes)
+        .configure(members::routes)
         .configure(leaks::routes)
         .configure(keys::routes)
         .configure(clients::routes)
