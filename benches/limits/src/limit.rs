@@ -17,7 +17,7 @@ use sqlx::types::Json;
 use sqlx::{Decode, Postgres, Sqlite, Type};
 use tenantry::model;
 
-use crate::inline;
+use crate::{inline, stored};
 
 #[derive(Args)]
 pub struct Settings {
@@ -29,10 +29,13 @@ pub struct Settings {
     /// Have SQLite's statements run in the worker's thread, by rusqlite, rather than through sqlx
     #[arg(long)]
     inline: bool,
+    /// Read through the product's store, as the role of its that serves
+    #[arg(long, conflicts_with = "inline")]
+    stored: bool,
 }
 
 /// Connections, as many as the product opens.
-const CONNECTIONS: u32 = 8;
+pub const CONNECTIONS: u32 = 8;
 
 #[derive(Clone)]
 enum Pool {
@@ -147,6 +150,9 @@ pub fn serve(settings: Settings) -> anyhow::Result<()> {
     runtime.block_on(async {
         if settings.inline {
             return inline::serve(settings).await;
+        }
+        if settings.stored {
+            return stored::serve(settings).await;
         }
         let pool = open(&settings.database).await?;
         let server = HttpServer::new(move || {

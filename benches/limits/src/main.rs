@@ -8,6 +8,7 @@ mod insert;
 mod limit;
 mod load;
 mod replay;
+mod stored;
 
 use clap::Parser;
 use mimalloc::MiMalloc;
