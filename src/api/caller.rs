@@ -29,6 +29,7 @@ use crate::limits::{Cost, origin};
 use crate::model::accounts::accounts::AccountType;
 use crate::model::accounts::addresses::admits;
 use crate::model::accounts::delegation::{Guard, Rule};
+use crate::model::accounts::storefront_keys::Storefront;
 use crate::model::ids::AccountId;
 use crate::model::scopes::{Need, Scope};
 use crate::model::services::Access;
@@ -45,8 +46,8 @@ pub struct Caller<S> {
     pub scopes: Arc<[Scope]>,
     /// What the token says, if the credential is one.
     token: Option<Arc<Claims>>,
-    /// Whether it is a storefront's key, which everybody has.
-    pub is_public: bool,
+    /// The storefront whose key it is, if it is one: everybody has it.
+    pub storefront: Option<Arc<Storefront>>,
     pub now: Time,
     pub route: Arc<Route>,
     acts_for: Option<(AccountId, Path)>,
@@ -58,6 +59,11 @@ pub struct Caller<S> {
 }
 
 impl<S> Caller<S> {
+    /// Whether it is a storefront's key, which everybody has.
+    pub fn is_public(&self) -> bool {
+        self.storefront.is_some()
+    }
+
     /// The identifier in the route's path; a text that is none names nothing.
     pub fn id<I: std::str::FromStr>(&self, noun: &'static str) -> Result<I, Problem> {
         let text = self.request.match_info().get("id").unwrap_or_default();
@@ -166,7 +172,7 @@ impl<S> Caller<S> {
         let subject = match self.request.headers().get("tenantry-account") {
             None => own,
             // It shows what its own account offers.
-            Some(_) if self.is_public => return Err(domain::Error::AccountNotFound.into()),
+            Some(_) if self.is_public() => return Err(domain::Error::AccountNotFound.into()),
             Some(named) => {
                 let not_there = || Problem::from(domain::Error::AccountNotFound);
                 let id: AccountId =
@@ -280,13 +286,17 @@ impl<S> Caller<S> {
 
     fn idempotency_key(&self) -> Result<Option<String>, Problem> {
         let lines = self.request.headers().get_all("idempotency-key").map(|line| line.as_bytes());
-        idempotency::key(lines).map_err(|error| {
-            Problem::new(Code::IdempotencyKeyInvalid, format!("{error}.")).with_errors(vec![Fault::header(
-                "Idempotency-Key",
-                "invalid",
-                error.to_string(),
-            )])
-        })
+        let key =
+            idempotency::key(lines).map_err(|error| {
+                Problem::new(Code::IdempotencyKeyInvalid, format!("{error}."))
+                    .with_errors(vec![Fault::header("Idempotency-Key", "invalid", error.to_string())])
+            })?;
+        // What strangers send takes no key from the account's own requests.
+        let apart = |key: String| match &self.storefront {
+            Some(of) => format!("{}/{key}", of.key.id),
+            None => key,
+        };
+        Ok(key.map(apart))
     }
 
     fn dry_run(&self) -> Result<bool, Problem> {
@@ -365,7 +375,7 @@ impl<S: Need> FromRequest for Caller<S> {
                 credential,
                 scopes,
                 token,
-                is_public: storefront.is_some(),
+                storefront,
                 now,
                 route,
                 acts_for: None,

@@ -23,16 +23,23 @@ use crate::model::scopes::Scope;
 use crate::model::{Json, Time};
 use crate::store::accounts::keys::Credential;
 
-/// The operations that a storefront's key opens, each with its method and path. All of them only read, and show what
-/// is on sale in the account's name and nothing else of it.
-pub const OPERATIONS: [(&str, &str, &str); 3] = [
+/// The operations that a storefront's key opens, each with its method and path. They show what is on sale in the
+/// account's name and nothing else of it, and sign customers up if the key is for that.
+pub const OPERATIONS: [(&str, &str, &str); 5] = [
     ("plans_list", "GET", "/v1/plans"),
     ("plans_get", "GET", "/v1/plans/{id}"),
     ("catalog_list", "GET", "/v1/catalog"),
+    ("signups_create", "POST", "/v1/signups"),
+    ("signups_verify", "POST", "/v1/signups/{id}/verify"),
 ];
 
 /// What a storefront's key may do, so that it is a credential like others.
-const SCOPES: [Scope; 1] = [Scope::CatalogRead];
+fn scopes(key: &StorefrontKey) -> &'static [Scope] {
+    match key.signups_per_hour {
+        0 => &[Scope::CatalogRead],
+        _ => &[Scope::CatalogRead, Scope::SignupsCreate],
+    }
+}
 
 /// Whose storefront it is. Nothing but what `Authorization` says is looked at.
 pub async fn authenticate(
@@ -52,11 +59,12 @@ pub async fn authenticate(
     if !in_force || !published.is(&key.key) || known.account_status != AccountStatus::Active {
         return Err(invalid());
     }
-    Ok(Authenticated { credential, scopes: SCOPES.into(), token: None, storefront: Some(known) })
+    Ok(Authenticated { credential, scopes: scopes(key).into(), token: None, storefront: Some(known) })
 }
 
 /// The key as the rest of the edge knows keys. None of its secrets is known to anybody.
 fn as_credential(storefront: &Storefront) -> Credential {
+    let scopes = scopes(&storefront.key).to_vec();
     let StorefrontKey { id, account_id, path, environment, name, status, created_by, created_at, .. } =
         storefront.key.clone();
     Credential {
@@ -69,7 +77,7 @@ fn as_credential(storefront: &Storefront) -> Credential {
             secret_hash: String::new(),
             former_hash: None,
             former_until: None,
-            scopes: Json(SCOPES.to_vec()),
+            scopes: Json(scopes),
             hold_classes: Json(Vec::new()),
             allowed_addresses: Json(Vec::new()),
             roots: Json(Vec::new()),
@@ -121,7 +129,7 @@ pub async fn admit(
     match OPERATIONS.iter().any(|(name, ..)| *name == operation) {
         true => Ok(()),
         false => {
-            let detail = "A storefront's key shows what is on sale and does nothing else.";
+            let detail = "A storefront's key shows what is on sale, takes sign-ups, and does nothing else.";
             let challenge = Some("Bearer error=\"insufficient_scope\"".to_owned());
             Err(Problem { challenge, ..Problem::new(Code::InsufficientScope, detail) })
         }

@@ -1,4 +1,4 @@
-//! What is due by the clock alone: holds that begin or end, subscriptions that do, and what need not be kept longer.
+//! What is due by the clock alone: holds that begin or end, subscriptions that do, sign-ups that nobody saw to, and what need not be kept longer.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use tracing::warn;
 use super::Engine;
 use super::record::unit;
 use super::worker::down;
+use crate::domain::accounts::signups;
 use crate::domain::commerce::subscriptions;
 use crate::domain::services::holds;
 use crate::domain::{Result, Work};
@@ -18,7 +19,9 @@ use crate::store;
 
 const EVERY: Duration = Duration::from_secs(1);
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
-/// How many holds or subscriptions are turned, or old rows removed, in one transaction.
+/// For how long sign-ups are kept that came to nothing.
+const KEEP_SIGNUPS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How many holds, subscriptions or sign-ups are turned, or old rows removed, in one transaction.
 const AT_ONCE: i64 = 200;
 
 /// Looks once a second until the program shuts down.
@@ -29,7 +32,7 @@ pub async fn keep(engine: Engine, mut shutdown: watch::Receiver<bool>) {
         match unit(async move { turn(&of).await }).await {
             Ok(0) => {}
             Ok(_) => engine.wake(),
-            Err(error) => warn!(%error, "holds and subscriptions that are due could not be turned"),
+            Err(error) => warn!(%error, "what is due by the clock could not be turned"),
         }
         if Instant::now() >= forget_at {
             forget_at = Instant::now() + FORGET_EVERY;
@@ -50,11 +53,15 @@ pub async fn keep(engine: Engine, mut shutdown: watch::Receiver<bool>) {
 enum Turning {
     Holds,
     Subscriptions,
+    Signups,
 }
 
 async fn turn(engine: &Engine) -> Result<usize> {
-    let holds = turn_all(engine, Turning::Holds).await?;
-    Ok(holds + turn_all(engine, Turning::Subscriptions).await?)
+    let mut turned = 0;
+    for what in [Turning::Holds, Turning::Subscriptions, Turning::Signups] {
+        turned += turn_all(engine, what).await?;
+    }
+    Ok(turned)
 }
 
 async fn turn_all(engine: &Engine, what: Turning) -> Result<usize> {
@@ -68,6 +75,7 @@ async fn turn_all(engine: &Engine, what: Turning) -> Result<usize> {
             Turning::Subscriptions => {
                 store::commerce::subscriptions::due(&mut conn, now, 1).await?.is_empty()
             }
+            Turning::Signups => store::accounts::signups::due(&mut conn, now, 1).await?.is_empty(),
         };
         drop(conn);
         if nothing {
@@ -79,6 +87,7 @@ async fn turn_all(engine: &Engine, what: Turning) -> Result<usize> {
         let turned = match what {
             Turning::Holds => holds::turn_the_clock(&mut work, AT_ONCE).await?,
             Turning::Subscriptions => subscriptions::turn_the_clock(&mut work, AT_ONCE).await?,
+            Turning::Signups => signups::turn_the_clock(&mut work, AT_ONCE).await?,
         };
         work.finish().await?;
         all += turned;
@@ -97,10 +106,11 @@ async fn forget(engine: &Engine) -> Result<()> {
         let mut tx = parts.db.write(Subtree::everything()).await?;
         let answers = store::replies::forget(&mut tx, answers, AT_ONCE).await?;
         let requests = store::accounts::requests::forget(&mut tx, requests, AT_ONCE).await?;
+        let signups = store::accounts::signups::forget(&mut tx, now.minus(KEEP_SIGNUPS), AT_ONCE).await?;
         let tokens = store::tokens::forget(&mut tx, now, AT_ONCE).await?;
         let assertions = store::tokens::forget_assertions(&mut tx, now, AT_ONCE).await?;
         tx.commit().await?;
-        if answers.max(requests).max(tokens).max(assertions) < AT_ONCE as u64 {
+        if answers.max(requests).max(signups).max(tokens).max(assertions) < AT_ONCE as u64 {
             return Ok(());
         }
     }

@@ -13,6 +13,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
 use crate::model::ids::{AccountId, KeyId};
 use crate::model::scopes::Scope;
 use crate::model::{Path, Time};
@@ -22,8 +24,11 @@ pub use table::{Draw, Level, Policy, Table};
 
 /// How many buckets are kept; the fullest are forgotten first.
 const BUCKETS: usize = 400_000;
-/// Seconds that all policies look over.
+/// Seconds that all policies look over, but for those of sign-ups.
 const WINDOW: u64 = 60;
+const HOUR: u64 = 3600;
+/// How many sign-ups with one mail address are taken in an hour with one key: each of them has a mail sent there.
+const SIGNUPS_WITH_ONE: u64 = 3;
 
 /// What may be asked for in a minute, in units, at each layer.
 #[derive(Debug, Clone)]
@@ -47,6 +52,10 @@ pub enum Layer {
     Address,
     AddressPosts,
     Posts,
+    /// Sign-ups with a storefront's key: of all, of one address, and with one mail address.
+    Signups,
+    SignupsFrom,
+    SignupsWith,
 }
 
 impl Layer {
@@ -58,6 +67,9 @@ impl Layer {
             Layer::Address => "addr",
             Layer::AddressPosts => "addr-post",
             Layer::Posts => "post",
+            Layer::Signups => "signup",
+            Layer::SignupsFrom => "signup-addr",
+            Layer::SignupsWith => "signup-email",
         }
     }
 }
@@ -210,6 +222,35 @@ impl Limiter {
     pub async fn post(&self, address: Option<IpAddr>, now: Time) -> Result<(), Denied> {
         let layers = [(Layer::AddressPosts, self.address_posts), (Layer::Posts, self.posts)];
         self.of_strangers(&layers, address, now).await
+    }
+
+    /// Draws one sign-up with a storefront's key: from what all, one network address and one mail address may have.
+    pub async fn signup(
+        &self,
+        key: KeyId,
+        caps: storefronts::Caps,
+        address: Option<IpAddr>,
+        email: &str,
+        now: Time,
+    ) -> Result<(), Denied> {
+        let layers = [Layer::Signups, Layer::SignupsFrom, Layer::SignupsWith];
+        let whose = [
+            key.to_string(),
+            format!("{key}/{}", address.map(origin).unwrap_or_default()),
+            format!("{key}/{}", hex::encode(&Sha256::digest(email)[..16])),
+        ];
+        let quotas = [caps.all, caps.address, SIGNUPS_WITH_ONE];
+        let policy = |quota| Policy { quota, window: HOUR };
+        let draws = [0, 1, 2].map(|at| self.draw((layers[at], &whose[at]), policy(quotas[at]), 1));
+        let names = |shared: &Shared| {
+            let names = layers.iter().zip(&whose);
+            names.map(|(layer, whose)| shared.name(layer.name(), whose)).collect()
+        };
+        let mut levels = [Level { remaining: 0, wait: 0 }; 3];
+        match self.take(&draws, names, now, &mut levels).await {
+            true => Ok(()),
+            false => Err(denied(&layers, &levels, None)),
+        }
     }
 
     async fn of_strangers(

@@ -12,7 +12,7 @@ use crate::model::ids::KeyId;
 const BUCKETS: usize = 200_000;
 const LAYERS: [Layer; 2] = [Layer::Key, Layer::Address];
 
-/// What may be asked with a key in a minute: by all, and from one address.
+/// What may be asked with a key, by all and from one address: in a minute, and of sign-ups in an hour.
 #[derive(Debug, Clone, Copy)]
 pub struct Caps {
     pub all: u64,

@@ -128,6 +128,7 @@ ids! {
     AccountId = "acc";
     /// A person of an account.
     MemberId = "mbr";
+    SignupId = "sgn";
     /// An API key, which is also an OAuth client.
     KeyId = "key";
     ServerId = "srv";

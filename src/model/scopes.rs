@@ -32,6 +32,11 @@ pub trait Need: 'static {
 scopes! {
     AccountsRead = "accounts:read",
     AccountsWrite = "accounts:write",
+    /// Sign somebody up; a shop's pages have it.
+    SignupsCreate = "signups:create",
+    SignupsRead = "signups:read",
+    /// Say yes or no to who signs up, and show that an address is his.
+    SignupsReview = "signups:review",
     MembersWrite = "members:write",
     KeysRead = "keys:read",
     KeysWrite = "keys:write",
@@ -69,7 +74,7 @@ stored_as_text! {
     pub enum Bundle {
         /// Suspends and resumes, renews and cancels subscriptions, reads usage; places no orders. Its holds are for payment only.
         BillingSystem = "billing_system",
-        /// Opens accounts, reads the catalogue, places orders, renews and cancels subscriptions.
+        /// Opens accounts, takes and reviews sign-ups, reads the catalogue, places orders, renews and cancels subscriptions.
         Crm = "crm",
         /// All that a reseller's own staff need.
         ResellerAdmin = "reseller_admin",
@@ -102,6 +107,9 @@ impl Bundle {
             Bundle::Crm => vec![
                 AccountsRead,
                 AccountsWrite,
+                SignupsCreate,
+                SignupsRead,
+                SignupsReview,
                 CatalogRead,
                 QuotesWrite,
                 OrdersRead,

@@ -59,6 +59,7 @@ const MIGRATIONS: &[(i64, &str, Sql)] = &[
     (25, "the currency of caps", apart!("0025_cap_currency")),
     (26, "courses of subscriptions", apart!("0026_courses")),
     (27, "members", apart!("0027_members")),
+    (28, "sign-ups", apart!("0028_signups")),
 ];
 
 const fn both(text: &'static str) -> Sql {

@@ -129,6 +129,7 @@ pub const MOVED: &[(&str, Sql)] = &[
     rows!("key_spending", "key_id" of "api_keys"),
     rows!("api_keys"),
     rows!("members"),
+    rows!("signups"),
     rows!("storefront_keys"),
     rows!("servers"),
     rows!("virtual_servers"),

@@ -19,6 +19,7 @@ pub async fn place(conn: &mut Conn, id: &str) -> Result<Option<Path>> {
              UNION ALL SELECT path FROM storefront_keys WHERE id = $1 AND path >= $2 AND path < $3"
         ),
         "mbr" => path!("members"),
+        "sgn" => path!("signups"),
         "srv" => path!("servers"),
         "vsr" => path!("virtual_servers"),
         "pln" => path!("plans"),

@@ -47,6 +47,8 @@ mod replicas;
 mod requests;
 mod required_keys;
 mod signing_keys;
+mod signups;
+mod signups_shop;
 mod silence;
 mod smuggling;
 mod storefront;

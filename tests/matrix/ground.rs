@@ -152,6 +152,15 @@ impl Ground {
             .send()
             .await
             .is(200);
+        let signup = async |email: &str| make("signups", signup(&plan, email)).await;
+        let sent = signup("sent@own.example").await;
+        let issue = site.post(&format!("/v1/signups/{sent}/verification_token")).key(by).send().await.is(201);
+        self.ids.extend([
+            ("signups.waiting", signup("waiting@own.example").await),
+            ("signups.unwanted", signup("unwanted@own.example").await),
+            ("signups.sent", sent),
+            ("tokens.sent", issue.text_at("token")),
+        ]);
         let asked = json!({"items": [{"action": "add", "plan": plan}]});
         self.ids.extend([
             ("quotes.own", make("quotes", asked).await),
@@ -233,6 +242,11 @@ impl Ground {
 
 pub fn mailbox(address: &str) -> Value {
     json!({"type": "mailbox", "spec": {"address": address, "quota_mb": 100}})
+}
+
+/// Somebody who wants to become a customer.
+pub fn signup(plan: &str, email: &str) -> Value {
+    json!({"account": {"name": "New"}, "administrator": {"name": "New", "email": email}, "plan": plan})
 }
 
 /// A plan for mail and a zone.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::document::{operations, scopes, served};
-use super::ground::{Ground, nothing, plan, terms};
+use super::ground::{Ground, nothing, plan, signup, terms};
 use super::*;
 use crate::walk::told;
 
@@ -33,6 +33,17 @@ const REFERENCES: &[Reference] = &[
         member: "/account_id",
         of: "accounts.owner",
         body: |id| json!({"role": "peer", "name": "M", "email": "m@m.example", "scopes": ["members:write"], "account_id": id}),
+        sold: false,
+    },
+    Reference {
+        operation: "signups_create",
+        member: "/parent_id",
+        of: "accounts.owner",
+        body: |id| {
+            let mut asked = signup("own-mail", "new@own.example");
+            asked["parent_id"] = json!(id);
+            asked
+        },
         sold: false,
     },
     Reference {

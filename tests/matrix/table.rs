@@ -1,6 +1,6 @@
 //! For each operation of the document, on what it is tried and with which body. The walk fails while one is missing.
 
-use super::ground::{Ground, mailbox, plan, terms};
+use super::ground::{Ground, mailbox, plan, signup, terms};
 use super::*;
 
 /// Who succeeds with it.
@@ -139,6 +139,13 @@ pub const TABLE: &[Row] = &[
     on("orders_retry", "orders.failed"),
     with("subscriptions_change_quantity", "subscriptions.own", |_| json!({"quantity": 6})),
     with("subscriptions_change_plan", "subscriptions.own", |ground| json!({"plan": ground.id("plans.own")})),
+    plain("signups_list"),
+    make("signups_create", |ground| signup(ground.id("plans.own"), "made@own.example")),
+    on("signups_get", "signups.waiting"),
+    on("signups_issue_token", "signups.waiting"),
+    with("signups_verify", "signups.sent", |ground| json!({"token": ground.id("tokens.sent")})),
+    on("signups_approve", "signups.waiting"),
+    with("signups_reject", "signups.unwanted", |_| json!({"reason": "not ours"})),
     on("plans_archive", "plans.own"),
     plain("operations_list"),
     on("operations_get", "operations.done"),

@@ -8,6 +8,7 @@ use super::environments;
 use crate::domain::{Error, Object, Result, Work, check_version};
 use crate::model::accounts::accounts::{Account, AccountStatus, AccountType, Environment};
 use crate::model::accounts::delegation::{Allow, Delegation};
+use crate::model::accounts::signups::SignupPolicy;
 use crate::model::events::events::EventType;
 use crate::model::ids::AccountId;
 use crate::model::path::MAX_DEPTH;
@@ -118,6 +119,7 @@ pub async fn create(work: &mut Work, actor: &Actor, opening: Opening) -> Result<
         metadata: Json(opening.metadata),
         delegation: Allow::Full,
         require_idempotency_key: false,
+        signup_policy: None,
         version: 1,
         created_at: work.now,
         updated_at: work.now,
@@ -174,6 +176,7 @@ pub async fn create_root(work: &mut Work, name: &str, environment: Environment) 
         metadata: Json(BTreeMap::new()),
         delegation: Allow::Full,
         require_idempotency_key: false,
+        signup_policy: None,
         version: 1,
         created_at: work.now,
         updated_at: work.now,
@@ -197,6 +200,7 @@ pub struct Change {
     pub metadata: Option<BTreeMap<String, String>>,
     pub delegation: Option<Delegation>,
     pub require_idempotency_key: Option<bool>,
+    pub signup_policy: Option<Option<SignupPolicy>>,
 }
 
 /// Changes what an account says of itself; only at a version that `expected` admits. Somebody above it that gets as far
@@ -220,6 +224,7 @@ pub async fn change(
     account.delegation = change.delegation.map_or(account.delegation, |asked| asked.allow);
     account.require_idempotency_key =
         change.require_idempotency_key.unwrap_or(account.require_idempotency_key);
+    account.signup_policy = change.signup_policy.map_or(account.signup_policy, |asked| asked.map(Json));
     if !store::accounts::accounts::update(&mut work.tx, &account, work.now).await? {
         return Err(Error::Busy);
     }

@@ -69,7 +69,8 @@ impl Rights<'_> {
             return Err(Error::ScopeEscalation("addresses outside its own".into()));
         }
         let spends = |scope: &Scope| {
-            matches!(scope, Scope::OrdersPlace | Scope::SubscriptionsWrite | Scope::PricesWrite)
+            use Scope::{OrdersPlace, PricesWrite, SignupsCreate, SignupsReview, SubscriptionsWrite};
+            matches!(scope, OrdersPlace | SubscriptionsWrite | PricesWrite | SignupsCreate | SignupsReview)
         };
         if actor.spend_cap.is_some() && !self.is_own && self.scopes.iter().any(spends) {
             return Err(Error::ScopeEscalation(

@@ -8,5 +8,6 @@ pub mod keys;
 pub mod members;
 pub mod moves;
 pub mod roots;
+pub mod signups;
 pub mod storefront_keys;
 pub mod witnesses;

@@ -24,14 +24,23 @@ pub struct Issue {
     pub origins: Vec<Origin>,
     pub requests_per_minute: i64,
     pub requests_per_minute_per_address: i64,
+    pub signups_per_hour: i64,
+    pub signups_per_hour_per_address: i64,
     pub expires_at: Time,
 }
 
-/// Refuses what the caller's own credential lacks: the key reads the catalogue, from everywhere, until its end.
-fn within(actor: &Actor, expires_at: Time) -> Result<()> {
+/// Refuses what the caller's own credential lacks: the key reads the catalogue and, if it does, signs customers up, from
+/// everywhere, until its end.
+fn within(actor: &Actor, signs_up: bool, expires_at: Time) -> Result<()> {
     let lacks = |what: &str| Err(Error::ScopeEscalation(what.to_owned()));
     if !actor.has(Scope::CatalogRead) {
         return lacks(Scope::CatalogRead.as_str());
+    }
+    if signs_up && !actor.has(Scope::SignupsCreate) {
+        return lacks(Scope::SignupsCreate.as_str());
+    }
+    if signs_up && actor.spend_cap.is_some() {
+        return lacks("orders that do not count for its own cap");
     }
     if !actor.allowed_addresses.is_empty() {
         return lacks("addresses outside its own");
@@ -50,7 +59,7 @@ pub async fn create(
     text: impl FnOnce(Environment, KeyId) -> String,
 ) -> Result<StorefrontKey> {
     let account = super::accounts::open(&mut work.tx, issue.account_id.unwrap_or(actor.subject_id)).await?;
-    within(actor, issue.expires_at)?;
+    within(actor, issue.signups_per_hour > 0, issue.expires_at)?;
     ahead(work, issue.expires_at)?;
     let key = StorefrontKey {
         id: issue.id,
@@ -62,6 +71,8 @@ pub async fn create(
         origins: Json(issue.origins),
         requests_per_minute: issue.requests_per_minute,
         requests_per_minute_per_address: issue.requests_per_minute_per_address,
+        signups_per_hour: issue.signups_per_hour,
+        signups_per_hour_per_address: issue.signups_per_hour_per_address,
         status: KeyStatus::Active,
         created_by: actor.key_id.to_string(),
         expires_at: issue.expires_at,
@@ -89,6 +100,8 @@ pub struct Change {
     pub origins: Option<Vec<Origin>>,
     pub requests_per_minute: Option<i64>,
     pub requests_per_minute_per_address: Option<i64>,
+    pub signups_per_hour: Option<i64>,
+    pub signups_per_hour_per_address: Option<i64>,
     pub expires_at: Option<Time>,
 }
 
@@ -111,11 +124,14 @@ pub async fn change(
     key.requests_per_minute = change.requests_per_minute.unwrap_or(key.requests_per_minute);
     key.requests_per_minute_per_address =
         change.requests_per_minute_per_address.unwrap_or(key.requests_per_minute_per_address);
+    key.signups_per_hour = change.signups_per_hour.unwrap_or(key.signups_per_hour);
+    key.signups_per_hour_per_address =
+        change.signups_per_hour_per_address.unwrap_or(key.signups_per_hour_per_address);
     if let Some(expires_at) = change.expires_at {
         ahead(work, expires_at)?;
         key.expires_at = expires_at;
     }
-    within(actor, key.expires_at)?;
+    within(actor, key.signups_per_hour > 0, key.expires_at)?;
     let key = save(work, key).await?;
     tell(work, EventType::StorefrontKeyUpdated, &key, Some(before));
     Ok(key)

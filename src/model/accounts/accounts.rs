@@ -4,6 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::delegation::{Allow, Delegation};
+use super::signups::SignupPolicy;
 use crate::model::ids::AccountId;
 use crate::model::{Json, Path, Time};
 use crate::stored_as_text;
@@ -75,6 +76,7 @@ pub struct Account {
     pub metadata: Json<BTreeMap<String, String>>,
     pub delegation: Allow,
     pub require_idempotency_key: bool,
+    pub signup_policy: Option<Json<SignupPolicy>>,
     pub version: i64,
     pub created_at: Time,
     pub updated_at: Time,
@@ -113,6 +115,9 @@ pub struct AccountView {
     pub delegation: Delegation,
     /// Whether the account's own keys and tokens must send an `Idempotency-Key` with each change.
     pub require_idempotency_key: bool,
+    /// What the account asks of those who sign up at it and below it; what those above it ask is asked as well. Where
+    /// nobody has said anything, addresses are verified and nobody has to approve.
+    pub signup_policy: Option<SignupPolicy>,
     pub created_at: Time,
     pub updated_at: Time,
 }
@@ -141,6 +146,7 @@ impl Account {
             metadata: account.metadata.0,
             delegation: Delegation { allow: account.delegation },
             require_idempotency_key: account.require_idempotency_key,
+            signup_policy: account.signup_policy.map(|policy| policy.0),
             created_at: account.created_at,
             updated_at: account.updated_at,
         }

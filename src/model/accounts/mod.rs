@@ -12,5 +12,6 @@ pub mod members;
 pub mod origins;
 pub mod requests;
 pub mod roots;
+pub mod signups;
 pub mod spending;
 pub mod storefront_keys;

@@ -21,6 +21,8 @@ pub struct StorefrontKey {
     pub origins: Json<Vec<Origin>>,
     pub requests_per_minute: i64,
     pub requests_per_minute_per_address: i64,
+    pub signups_per_hour: i64,
+    pub signups_per_hour_per_address: i64,
     pub status: KeyStatus,
     pub created_by: String,
     pub expires_at: Time,
@@ -60,6 +62,10 @@ pub struct StorefrontKeyView {
     pub requests_per_minute: i64,
     /// The same of one address.
     pub requests_per_minute_per_address: i64,
+    /// How many sign-ups are taken with it in an hour, of all visitors together; if 0, it takes none.
+    pub signups_per_hour: i64,
+    /// The same of one address.
+    pub signups_per_hour_per_address: i64,
     pub status: KeyStatus,
     /// From then on it is refused.
     pub expires_at: Time,
@@ -78,6 +84,8 @@ impl From<StorefrontKey> for StorefrontKeyView {
             origins: key.origins.0,
             requests_per_minute: key.requests_per_minute,
             requests_per_minute_per_address: key.requests_per_minute_per_address,
+            signups_per_hour: key.signups_per_hour,
+            signups_per_hour_per_address: key.signups_per_hour_per_address,
             status: key.status,
             expires_at: key.expires_at,
             created_at: key.created_at,

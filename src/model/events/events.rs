@@ -18,6 +18,14 @@ stored_as_text! {
         MemberAdded = "member.added",
         MemberUpdated = "member.updated",
         MemberRemoved = "member.removed",
+        SignupCreated = "signup.created",
+        /// The administrator has shown that the address is his.
+        SignupVerified = "signup.verified",
+        SignupApproved = "signup.approved",
+        /// The account is there, and its first order is placed.
+        SignupAccepted = "signup.accepted",
+        SignupRejected = "signup.rejected",
+        SignupExpired = "signup.expired",
         KeyCreated = "key.created",
         KeyRotated = "key.rotated",
         KeyUpdated = "key.updated",

@@ -243,7 +243,7 @@ fn refuse(code: &'static str, message: &'static str) -> ValidationError {
     ValidationError::new(code).with_message(message.into())
 }
 
-fn domain(name: &str) -> Result<(), ValidationError> {
+pub fn domain(name: &str) -> Result<(), ValidationError> {
     text::domain(name).map(drop).ok_or_else(|| {
         refuse(
             "domain",

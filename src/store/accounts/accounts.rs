@@ -12,7 +12,7 @@ macro_rules! columns {
     () => {
         "a.id, a.path, a.parent_id, a.type, a.status, a.environment, a.name, a.contact_email, a.country,
          a.locale, a.time_zone, a.currency, a.external_id, a.external_id_by, a.fingerprint, a.metadata,
-         a.delegation, a.require_idempotency_key, a.version, a.created_at, a.updated_at"
+         a.delegation, a.require_idempotency_key, a.signup_policy, a.version, a.created_at, a.updated_at"
     };
 }
 
@@ -183,7 +183,7 @@ pub async fn update(tx: &mut Tx, account: &Account, now: Time) -> Result<bool> {
         .query(
             "UPDATE accounts SET name = $2, contact_email = $3, country = $4, locale = $5, time_zone = $6,
                  currency = $7, metadata = $8, version = version + 1, updated_at = $9,
-                 delegation = $11, require_idempotency_key = $12
+                 delegation = $11, require_idempotency_key = $12, signup_policy = $13
              WHERE id = $1 AND version = $10",
         )
         .bind(account.id)
@@ -198,6 +198,7 @@ pub async fn update(tx: &mut Tx, account: &Account, now: Time) -> Result<bool> {
         .bind(account.version)
         .bind(account.delegation)
         .bind(account.require_idempotency_key)
+        .bind(account.signup_policy)
         .execute()
         .await?;
     Ok(changed == 1)

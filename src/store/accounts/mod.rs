@@ -3,5 +3,6 @@ pub mod accounts;
 pub mod keys;
 pub mod members;
 pub mod requests;
+pub mod signups;
 pub mod spending;
 pub mod storefront_keys;

@@ -7,7 +7,7 @@ use crate::store::{Conn, Result, Tx};
 macro_rules! columns {
     () => {
         "k.id, k.account_id, k.path, k.environment, k.name, k.key, k.origins, k.requests_per_minute,
-         k.requests_per_minute_per_address, k.status, k.created_by, k.expires_at, k.revoked_at, k.version,
+         k.requests_per_minute_per_address, k.signups_per_hour, k.signups_per_hour_per_address, k.status, k.created_by, k.expires_at, k.revoked_at, k.version,
          k.created_at, k.updated_at"
     };
 }
@@ -15,8 +15,9 @@ macro_rules! columns {
 pub async fn insert(tx: &mut Tx, key: &StorefrontKey) -> Result<()> {
     tx.later(
         "INSERT INTO storefront_keys (id, account_id, path, environment, name, key, origins, requests_per_minute,
-             requests_per_minute_per_address, status, created_by, expires_at, version, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+             requests_per_minute_per_address, status, created_by, expires_at, version, created_at, updated_at,
+             signups_per_hour, signups_per_hour_per_address)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
     )
     .bind(key.id)
     .bind(key.account_id)
@@ -33,6 +34,8 @@ pub async fn insert(tx: &mut Tx, key: &StorefrontKey) -> Result<()> {
     .bind(key.version)
     .bind(key.created_at)
     .bind(key.updated_at)
+    .bind(key.signups_per_hour)
+    .bind(key.signups_per_hour_per_address)
     .send()
     .await
 }
@@ -77,8 +80,8 @@ pub async fn update(tx: &mut Tx, key: &StorefrontKey, now: Time) -> Result<bool>
         .query(
             "UPDATE storefront_keys SET name = $2, origins = $3, requests_per_minute = $4,
                  requests_per_minute_per_address = $5, status = $6, expires_at = $7, revoked_at = $8,
-                 version = version + 1, updated_at = $9
-             WHERE id = $1 AND version = $10",
+                 signups_per_hour = $9, signups_per_hour_per_address = $10, version = version + 1, updated_at = $11
+             WHERE id = $1 AND version = $12",
         )
         .bind(key.id)
         .bind(&key.name)
@@ -88,6 +91,8 @@ pub async fn update(tx: &mut Tx, key: &StorefrontKey, now: Time) -> Result<bool>
         .bind(key.status)
         .bind(key.expires_at)
         .bind(key.revoked_at)
+        .bind(key.signups_per_hour)
+        .bind(key.signups_per_hour_per_address)
         .bind(now)
         .bind(key.version)
         .execute()

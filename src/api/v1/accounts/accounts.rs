@@ -15,6 +15,7 @@ use crate::domain::digest;
 use crate::model::Path;
 use crate::model::accounts::accounts::{AccountType, AccountView, Environment};
 use crate::model::accounts::delegation::Delegation;
+use crate::model::accounts::signups::SignupPolicy;
 use crate::model::ids::AccountId;
 use crate::model::scopes::need;
 use crate::store;
@@ -181,6 +182,10 @@ struct AccountChange {
     /// above or below is not bound by it.
     #[schema(nullable = false)]
     require_idempotency_key: Option<bool>,
+    /// What is asked of those who sign up at the account and below it, beside what those above it ask.
+    #[serde(default, deserialize_with = "fields::present")]
+    #[schema(value_type = Option<SignupPolicy>)]
+    signup_policy: Option<Option<SignupPolicy>>,
 }
 
 /// Change an account
@@ -207,6 +212,7 @@ async fn accounts_update(mut caller: Caller<need::AccountsWrite>) -> Result<Http
         metadata: body.metadata,
         delegation: body.delegation,
         require_idempotency_key: body.require_idempotency_key,
+        signup_policy: body.signup_policy,
     };
     caller
         .write(async move |work, actor| {

@@ -10,6 +10,7 @@ mod me;
 mod members;
 mod moves;
 mod requests;
+mod signups;
 mod storefront_keys;
 
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -20,6 +21,7 @@ pub fn routes(v1: &mut ServiceConfig) {
         .configure(accounts::routes)
         .configure(moves::routes)
         .configure(members::routes)
+        .configure(signups::routes)
         .configure(leaks::routes)
         .configure(keys::routes)
         .configure(clients::routes)

@@ -50,6 +50,15 @@ struct NewStorefrontKey {
     #[serde(default = "of_one")]
     #[schema(minimum = 1, maximum = 600, default = 60)]
     requests_per_minute_per_address: i64,
+    /// How many sign-ups are taken with it in an hour, of all visitors together, whichever replica they reach. It takes
+    /// none if this is 0 or left out.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 1000, default = 0, example = 60)]
+    signups_per_hour: i64,
+    /// The same of one address. Of sign-ups with one mail address three are taken in an hour.
+    #[serde(default = "signups_of_one")]
+    #[schema(minimum = 1, maximum = 100, default = 5)]
+    signups_per_hour_per_address: i64,
     /// Not later than the end of the caller's own key. A year from now if left out, or that end if it comes first.
     expires_at: Option<Time>,
 }
@@ -60,6 +69,10 @@ const fn of_all() -> i64 {
 
 const fn of_one() -> i64 {
     60
+}
+
+const fn signups_of_one() -> i64 {
+    5
 }
 
 /// For how long a key is good if nothing is said.
@@ -88,7 +101,9 @@ async fn storefront_keys_list(mut caller: Caller<need::KeysRead>) -> Result<Http
 ///
 /// A key that may stand in a shop's pages: it is taken only with the `Origin` of one of them, it reads the plans that
 /// are on sale to the account (`GET /v1/plans`, `GET /v1/plans/{id}`) and what its customers pay for them
-/// (`GET /v1/catalog`) and does nothing else, and it has rate limits of its own. It is no secret and can be read again. The caller's own key needs `catalog:read` as well.
+/// (`GET /v1/catalog`), takes sign-ups if it is to (`POST /v1/signups`) and does nothing else, and it has rate limits of
+/// its own. It is no secret and can be read again. The caller's own key needs `catalog:read` as well, and `signups:create`
+/// for one that takes sign-ups.
 #[utoipa::path(
     tag = "keys",
     security(("oauth2" = ["keys:write"])),
@@ -108,6 +123,8 @@ async fn storefront_keys_create(mut caller: Caller<need::KeysWrite>) -> Result<H
         origins: body.origins,
         requests_per_minute: body.requests_per_minute,
         requests_per_minute_per_address: body.requests_per_minute_per_address,
+        signups_per_hour: body.signups_per_hour,
+        signups_per_hour_per_address: body.signups_per_hour_per_address,
         expires_at: body.expires_at.unwrap_or(end),
     };
     caller
@@ -149,6 +166,10 @@ struct StorefrontKeyChange {
     requests_per_minute: Option<i64>,
     #[schema(minimum = 1, maximum = 600, nullable = false)]
     requests_per_minute_per_address: Option<i64>,
+    #[schema(minimum = 0, maximum = 1000, nullable = false)]
+    signups_per_hour: Option<i64>,
+    #[schema(minimum = 1, maximum = 100, nullable = false)]
+    signups_per_hour_per_address: Option<i64>,
     /// Not later than the end of the caller's own key.
     #[schema(nullable = false)]
     expires_at: Option<Time>,
@@ -173,6 +194,8 @@ async fn storefront_keys_update(mut caller: Caller<need::KeysWrite>) -> Result<H
         origins: body.origins,
         requests_per_minute: body.requests_per_minute,
         requests_per_minute_per_address: body.requests_per_minute_per_address,
+        signups_per_hour: body.signups_per_hour,
+        signups_per_hour_per_address: body.signups_per_hour_per_address,
         expires_at: body.expires_at,
     };
     caller

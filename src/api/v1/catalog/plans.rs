@@ -67,12 +67,12 @@ async fn plans_list(mut caller: Caller<need::CatalogRead>) -> Result<HttpRespons
     let after: Option<PlanId> = page.after()?;
     let (_, viewer) = caller.subject().await?;
     let mut conn = caller.read().await?;
-    let rows = match caller.is_public {
+    let rows = match caller.is_public() {
         false => store::catalog::plans::visible(&mut conn, &viewer, after, page.rows()).await?,
         true => store::catalog::plans::on_sale(&mut conn, &viewer, after, page.rows()).await?,
     };
     let (rows, next) = page.cut(rows, |plan| plan.id);
-    let view = |plan: Plan| if caller.is_public { plan.published() } else { plan.seen_by(&viewer) };
+    let view = |plan: Plan| if caller.is_public() { plan.published() } else { plan.seen_by(&viewer) };
     Ok(PlanList::answer(rows.into_iter().map(view).collect(), next))
 }
 
@@ -117,7 +117,7 @@ async fn plans_get(mut caller: Caller<need::CatalogRead>) -> Result<HttpResponse
     let id: PlanId = caller.id("plan")?;
     let (_, viewer) = caller.subject().await?;
     let mut conn = caller.read().await?;
-    let own = match caller.is_public {
+    let own = match caller.is_public() {
         false => store::catalog::plans::find(&mut conn, id).await?,
         true => None,
     };
@@ -130,7 +130,7 @@ async fn plans_get(mut caller: Caller<need::CatalogRead>) -> Result<HttpResponse
     let plan: Plan = found.ok_or(Error::NotFound("plan"))?;
     let version = plan.version;
     caller.saw(&plan.path);
-    let view = if caller.is_public { plan.published() } else { plan.seen_by(&viewer) };
+    let view = if caller.is_public() { plan.published() } else { plan.seen_by(&viewer) };
     caller.show(version, &view)
 }
 

@@ -40,7 +40,7 @@ async fn catalog_list(mut caller: Caller<need::CatalogRead>) -> Result<HttpRespo
     let mut conn = caller.read().await?;
     let buyer: Path = match caller.parameter("account") {
         None => subject,
-        Some(_) if caller.is_public => return Err(Error::AccountNotFound.into()),
+        Some(_) if caller.is_public() => return Err(Error::AccountNotFound.into()),
         Some(text) => {
             let id = text.parse().map_err(|_| Error::AccountNotFound)?;
             accounts::find(&mut conn, id).await?.path
@@ -49,14 +49,14 @@ async fn catalog_list(mut caller: Caller<need::CatalogRead>) -> Result<HttpRespo
     caller.saw(&buyer);
     let rows = store::catalog::plans::on_sale(&mut conn, &buyer, after, page.rows()).await?;
     let (rows, next) = page.cut(rows, |plan| plan.id);
-    let counter = match caller.is_public {
+    let counter = match caller.is_public() {
         true => Counter::in_public(&mut conn, &buyer).await?,
         false => Counter::of(&mut conn, &buyer).await?,
     };
     let sold = counter.sold(&mut conn, rows, caller.now).await?;
     let view = |(plan, price): (Plan, Option<PlanPrice>)| {
         let price = price.map(|price| PriceView::of(&plan.terms.components, &price));
-        let plan = if caller.is_public { plan.published() } else { plan.seen_by(&buyer) };
+        let plan = if caller.is_public() { plan.published() } else { plan.seen_by(&buyer) };
         CatalogItem { plan, price }
     };
     Ok(CatalogList::answer(sold.into_iter().map(view).collect(), next))

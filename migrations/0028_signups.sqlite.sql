@@ -1,0 +1,38 @@
+-- Who wants to become a customer, until somebody has seen to it.
+CREATE TABLE signups (
+    id                TEXT        NOT NULL PRIMARY KEY,
+    -- The seller below whom the account is to stand, and who asked for it.
+    account_id        TEXT        NOT NULL REFERENCES accounts (id),
+    path              TEXT        NOT NULL,
+    asked_by          TEXT        NOT NULL,
+    status            TEXT        NOT NULL CHECK (status IN ('pending', 'accepted', 'rejected', 'expired')),
+    account           JSONB       NOT NULL,
+    administrator     JSONB       NOT NULL,
+    domain            TEXT,
+    plan              TEXT        NOT NULL,
+    quantity          BIGINT      NOT NULL,
+    needs_email       BOOLEAN     NOT NULL,
+    needs_approval    BOOLEAN     NOT NULL,
+    token_hash        TEXT,
+    email_verified_at TIMESTAMPTZ,
+    approved_at       TIMESTAMPTZ,
+    opened_id         TEXT,
+    member_id         TEXT,
+    order_id          TEXT,
+    reason            TEXT,
+    metadata          JSONB       NOT NULL,
+    fingerprint       TEXT        NOT NULL,
+    expires_at        TIMESTAMPTZ NOT NULL,
+    version           BIGINT      NOT NULL,
+    created_at        TIMESTAMPTZ NOT NULL,
+    updated_at        TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX signups_by_place ON signups (path, id);
+CREATE INDEX signups_due ON signups (expires_at) WHERE status = 'pending';
+CREATE INDEX signups_over ON signups (updated_at) WHERE status IN ('rejected', 'expired');
+
+-- What a seller, and whoever stands above it, asks of those who sign up.
+ALTER TABLE accounts ADD COLUMN signup_policy JSONB;
+-- How many sign-ups a shop's pages may send; none by those that were there before.
+ALTER TABLE storefront_keys ADD COLUMN signups_per_hour BIGINT NOT NULL DEFAULT 0 CHECK (signups_per_hour >= 0);
+ALTER TABLE storefront_keys ADD COLUMN signups_per_hour_per_address BIGINT NOT NULL DEFAULT 5 CHECK (signups_per_hour_per_address > 0);
