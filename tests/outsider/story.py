@@ -23,6 +23,8 @@ from world import (
 DOMAIN = "acme.example"
 ALICE, BOB = f"alice@{DOMAIN}", f"bob@{DOMAIN}"
 ALICES, BOBS, NEW = "correct-horse-1", "battery-staple-2", "another-horse-3"
+NEWCOMERS = "newcomer.example"
+DANA, DANAS = f"dana@{NEWCOMERS}", "purple-stapler-4"
 # What the feed of the reseller says, in this order; operations end beside it.
 TOLD = """
     account.created key.created key.created account.created
@@ -64,7 +66,7 @@ class Story:
         self.bob = Customer(self.backends, BOB, BOBS)
         self.session = None
         self.secrets = {"doveadm's key": DOVEADM_KEY, "the key-encryption key": KEK, "Alice's password": ALICES,
-                        "Bob's password": BOBS, "Alice's new password": NEW}
+                        "Bob's password": BOBS, "Alice's new password": NEW, "Dana's password": DANAS}
 
     def caller(self, name, secret):
         self.secrets[f"the key of {name}"] = secret
@@ -305,6 +307,36 @@ class Story:
         self.silent("the feed", text)
         return f"The feed, read ten at a time, has all {len(types)} events in order and no secret."
 
+    def visitor_signs_up(self):
+        shop = {"account_id": self.crm.get("/v1/me")["account"]["id"], "name": "shop",
+                "origins": ["https://shop.example"], "signups_per_hour": 10}
+        key = expect_status(self.operator.post("/v1/storefront_keys", shop), 201)["key"]
+        page = Caller("Page", self.product.address, key, self.document, origin="https://shop.example")
+        # Somebody else's address: for half a minute Postfix remembers what it refused.
+        refused = send(self.backends, f"info@{NEWCOMERS}", "Too early")
+        expect(refused is not None, "Postfix takes mail for a domain that nobody has")
+        asked = {"account": {"name": "Newcomer Ltd"}, "administrator": {"name": "Dana", "email": "dana@elsewhere.example"},
+                 "domain": NEWCOMERS, "plan": "hosted-mail"}
+        waits = expect_status(page.post("/v1/signups", asked), 201)
+        expect(waits["awaits"] == ["email_verification"], f"something else is awaited: {waits.text}")
+        expect_status(page.get("/v1/signups"), 403)
+        told = expect_status(self.crm.get("/v1/signups"), 200)["data"]
+        expect([signup["id"] for signup in told] == [waits["id"]], f"the seller sees {told}")
+        token = expect_status(self.crm.post(f"/v1/signups/{waits['id']}/verification_token"), 201)["token"]
+        self.secrets["the sign-up's token"] = token
+        expect_status(page.post(f"/v1/signups/{waits['id']}/verify", {"token": token[::-1]}), 422)
+        done = expect_status(page.post(f"/v1/signups/{waits['id']}/verify", {"token": token}, wait=25), 200)
+        expect((done["status"], done["operation"]["status"]) == ("accepted", "succeeded"), f"not accepted: {done.text}")
+        listed = expect_status(self.crm.get("/v1/services"), 200)["data"]
+        mail = next(it["id"] for it in listed if (it["type"], it["account_id"]) == ("mail", done["account_id"]))
+        mailbox = {"type": "mailbox", "spec": {"address": DANA, "quota_mb": 25}, "password": DANAS}
+        expect_status(self.crm.post(f"/v1/services/{mail}/resources", mailbox, wait=25), 200, 201)
+        refused = send(self.backends, DANA, "Welcome")
+        expect(refused is None, f"Postfix takes no mail for the new customer: {refused}")
+        dana = Customer(self.backends, DANA, DANAS)
+        eventually("the message arrives", lambda: dana.subjects() or None)
+        return "A visitor signed up in the shop's page and verified the address; Dana logs in and has mail on the new domain."
+
     def silent(self, what, text):
         told = [name for name, secret in self.secrets.items() if secret in text]
         expect(not told, f"{what} tells {', '.join(told)}")
@@ -369,6 +401,7 @@ STEPS = (
     Story.password_is_changed,
     Story.mailbox_is_deleted,
     Story.feed_tells_it_in_order,
+    Story.visitor_signs_up,
     Story.doctor_is_content,
     Story.config_and_log_keep_secrets,
     Story.server_ends_in_order,

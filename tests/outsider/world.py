@@ -234,10 +234,11 @@ class Answer:
 
 
 class Caller:
-    """Somebody with an API key and curl."""
+    """Somebody with an API key and curl, or a page that sends what a shop's page does."""
 
-    def __init__(self, name, address, secret, document):
+    def __init__(self, name, address, secret, document, origin=None):
         self.name, self.address, self.secret, self.document, self.calls = name, address, secret, document, 0
+        self.origin = origin
 
     def get(self, path):
         return self.call("GET", path)
@@ -251,6 +252,8 @@ class Caller:
         if method != "GET":
             self.calls += 1
             headers["Idempotency-Key"] = key or f"{self.name.lower()}-{self.calls}"
+        if self.origin is not None:
+            headers["Origin"] = self.origin
         if wait is not None:
             headers["Prefer"] = f"wait={wait}"
         if body is not None:
