@@ -69,5 +69,7 @@ pub fn refusal(denied: Denied) -> Problem {
     let jitter = (denied.wait * u64::from(chance)).div_ceil(5 * 255);
     let detail = "More was asked than the limits allow. Nothing was done.";
     let problem = Problem::new(Code::RateLimited, detail).with("violated-policies", denied.violated);
-    Problem { retry_after: Some((denied.wait + jitter).min(denied.wait.max(60))), ..problem }
+    // Nobody is put off for longer than the minute that most policies look over.
+    let most = if denied.wait <= 60 { 60 } else { u64::MAX };
+    Problem { retry_after: Some((denied.wait + jitter).min(most)), ..problem }
 }

@@ -9,9 +9,10 @@ use super::conditional::etag;
 use super::problem::Problem;
 use super::state::State;
 use crate::model::Subtree;
+use crate::model::accounts::signups::SignupView;
 use crate::model::commerce::orders::OrderView;
 use crate::model::commerce::subscriptions::SubscriptionView;
-use crate::model::ids::{OperationId, OrderId, ResourceId, SubscriptionId};
+use crate::model::ids::{OperationId, OrderId, ResourceId, SignupId, SubscriptionId};
 use crate::model::services::operations::{Operation, OperationStatus, OperationView};
 use crate::model::services::resources::ResourceView;
 use crate::store;
@@ -63,6 +64,14 @@ pub async fn until_ended(
                 }
             })
         }
+        Kind::Signup(id) => store::accounts::signups::find(&mut conn, id).await?.map(|signup| {
+            let (version, shown) = (signup.version, SignupView::from(signup));
+            Fresh {
+                etag: etag(version, json(&shown).as_bytes()),
+                place: format!("/v1/signups/{id}"),
+                body: json(&SignupView { operation: Some(operation.clone()), ..shown }),
+            }
+        }),
         Kind::Other => None,
     };
     let status = if made { 201 } else { 200 };
@@ -87,6 +96,7 @@ enum Kind {
     Order(OrderId),
     Resource(ResourceId),
     Subscription(SubscriptionId),
+    Signup(SignupId),
     Other,
 }
 
@@ -96,12 +106,14 @@ fn kind(body: &str) -> Kind {
         id: Option<String>,
     }
     let id = serde_json::from_str::<Named>(body).ok().and_then(|named| named.id).unwrap_or_default();
-    match (id.parse(), id.parse(), id.parse()) {
-        (Ok(id), _, _) => Kind::Order(id),
-        (_, Ok(id), _) => Kind::Resource(id),
-        (_, _, Ok(id)) => Kind::Subscription(id),
-        _ => Kind::Other,
+    match id.split_once('_').unwrap_or_default().0 {
+        OrderId::PREFIX => id.parse().map(Kind::Order),
+        ResourceId::PREFIX => id.parse().map(Kind::Resource),
+        SubscriptionId::PREFIX => id.parse().map(Kind::Subscription),
+        SignupId::PREFIX => id.parse().map(Kind::Signup),
+        _ => Ok(Kind::Other),
     }
+    .unwrap_or(Kind::Other)
 }
 
 /// The operation once it has ended, or as it is when the time is up.

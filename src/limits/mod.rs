@@ -313,7 +313,8 @@ impl Limiter {
             return None;
         }
         // What was drawn here while Redis was away is not drawn a second time there.
-        let floors = match shared.was_away_within(Duration::from_secs(WINDOW)) {
+        let longest = draws.iter().map(|draw| draw.policy.window).max().unwrap_or(WINDOW);
+        let floors = match shared.was_away_within(Duration::from_secs(longest)) {
             true => self.table.debts(draws, now),
             false => vec![0; draws.len()],
         };

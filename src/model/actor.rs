@@ -33,6 +33,8 @@ pub struct Actor {
     pub spend_cap: Option<SpendCap>,
     /// The person whose key it is.
     pub member_id: Option<MemberId>,
+    /// Whether it is a shop's page, where anybody can have written what is asked.
+    pub is_public: bool,
     pub environment: Environment,
     pub request_id: RequestId,
     pub address: Option<IpAddr>,

@@ -18,6 +18,10 @@ fn key_of(site: &Site, by: &str, member: &str, scopes: &[&str]) -> Call {
     site.post("/v1/keys").key(by).json(asked)
 }
 
+fn another_id(secret: &str) -> String {
+    format!("key_{}", secret.split('_').nth(2).unwrap())
+}
+
 on_both_servers! {
     async fn a_member_is_added_read_changed_and_removed(site: With::no_workers()) {
         let world = site.world().await;
@@ -145,6 +149,20 @@ on_both_servers! {
             orders(key).send().await.refused(403, "insufficient_scope");
             site.get("/v1/accounts").key(key).send().await.is(200);
         }
+        // Nor does she get others' secrets into her hands.
+        let others = json!({"name": "shop", "scopes": ["accounts:read"], "hold_classes": []});
+        let shop = site.post("/v1/keys").key(by).json(others).send().await.is(201);
+        let theirs = key_of(site, by, &colleague, &["accounts:read"]).send().await.is(201);
+        for id in [shop.id(), theirs.id()] {
+            site.post(&format!("/v1/keys/{id}/rotate")).key(&hers).send().await.refused(403, "scope_escalation");
+            let client = json!({"token_endpoint_auth_method": "client_secret_basic"});
+            site.put(&format!("/v1/keys/{id}/client")).key(&hers).json(client).send().await.refused(403, "scope_escalation");
+        }
+        let own = another_id(&another);
+        let another = site.post(&format!("/v1/keys/{own}/rotate")).key(&hers).send().await.is(201).text_at("secret");
+        let twin = site.post("/v1/accounts").key(by).json(json!({"type": "reseller", "name": "Twin", "environment": "test"})).send().await.is(201).id();
+        let beside = json!({"name": "k", "scopes": ["accounts:read"], "hold_classes": [], "account_id": twin});
+        site.post("/v1/keys").key(&hers).json(beside).send().await.refused(403, "scope_escalation");
         // What comes back to the member comes to new keys alone; a key without any scope is no key.
         change(json!({"scopes": rights})).send().await.is(200);
         orders(&hers).send().await.refused(403, "insufficient_scope");
@@ -155,6 +173,37 @@ on_both_servers! {
         for key in [&hers, &another, &token] {
             site.get("/v1/accounts").key(key).send().await.refused(401, "invalid_token");
         }
+    }
+
+    async fn no_key_outlives_a_member_who_is_removed_while_it_is_made(site: With::no_workers()) {
+        let world = site.world().await;
+        let (by, account) = (&world.reseller.key, &world.reseller.id);
+        for round in 0..6 {
+            let member = add_to(site, by, account, &peer(&format!("p{round}"), &["orders:read", "keys:write"])).send().await.is(201).id();
+            let hers = key_of(site, by, &member, &["orders:read", "keys:write"]).send().await.is(201).text_at("secret");
+            let own = json!({"name": "own", "scopes": ["orders:read"], "hold_classes": []});
+            let more = (0..4).map(|at| match at % 2 {
+                0 => key_of(site, by, &member, &["orders:read"]).send(),
+                _ => site.post("/v1/keys").key(&hers).json(own.clone()).send(),
+            });
+            let gone = site.delete(&format!("/v1/members/{member}")).key(by).send();
+            let (_, gone) = tokio::join!(futures_util::future::join_all(more), gone);
+            gone.is(204);
+            let left = site.all(by, "/v1/keys", 200).await;
+            let left: Vec<_> = left.iter().filter(|key| key["member_id"] == member.as_str() && key["status"] == "active").collect();
+            assert!(left.is_empty(), "{left:?}");
+        }
+    }
+
+    /// API 5
+    async fn an_account_that_lets_nobody_in_shows_nobody_its_people(site: With::no_workers()) {
+        let world = site.world().await;
+        let made = add_to(site, &world.tenant.key, &world.tenant.id, &peer("p", &["orders:read"])).send().await.is(201).id();
+        let says = json!({"delegation": {"allow": "none"}});
+        site.patch(&format!("/v1/accounts/{}", world.tenant.id)).key(&world.tenant.key).json(says).send().await.is(200);
+        site.get(&format!("/v1/members/{made}")).key(&world.reseller.key).send().await.refused(403, "delegation_denied");
+        assert_eq!(site.get("/v1/members").key(&world.reseller.key).send().await.is(200).ids(), Vec::<String>::new());
+        site.get(&format!("/v1/members/{made}")).key(&world.tenant.key).send().await.is(200);
     }
 
     async fn what_an_owner_makes_is_the_accounts_and_stays(site: With::no_workers()) {

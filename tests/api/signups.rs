@@ -71,7 +71,7 @@ on_both_servers! {
         let added: Vec<_> = all(site, by).await.iter().zip(&before).map(|(now, then)| now - then).collect();
         assert_eq!(added, [1, 1, 1, 1, 1]);
 
-        let id = done.text_at("account_id");
+        let id = done.text_at("opened_account_id");
         let account = site.get(&format!("/v1/accounts/{id}")).key(by).send().await.is(200).body;
         for (member, is) in [("type", "tenant"), ("name", "Acme"), ("external_id", "crm:1"), ("country", "DE"), ("currency", "EUR"), ("contact_email", "acme@mail.example")] {
             assert_eq!(account[member], is, "{member}");
@@ -91,7 +91,11 @@ on_both_servers! {
         let begun = types.iter().position(|it| *it == "signup.created").expect("it is told");
         let expected = ["signup.created", "account.created", "member.added", "order.created", "signup.accepted"];
         assert_eq!(types[begun..begun + 5], expected);
-        // The name is taken now, and the account is the only one with it.
+        let created = told.iter().find(|event| event["type"] == "signup.created").unwrap();
+        assert_eq!((&created["data"]["object"]["status"], &created["data"]["object"]["opened_account_id"]), (&json!("pending"), &Value::Null));
+        // The name is taken now: the same is there, and another cannot have it.
+        assert_eq!((done.header("location"), done.text_at("operation_id")), (Some(format!("/v1/signups/{}", done.id()).as_str()), done.text_of("/operation/id")));
+        assert_eq!(send(site, by, wanted.clone()).send().await.is(200).id(), done.id());
         let mut other = wanted;
         other["domain"] = json!("other.example");
         send(site, by, other).send().await.refused(409, "external_id_conflict");
@@ -116,7 +120,7 @@ on_both_servers! {
         let done = verify(site, by, &waits.id(), &second).send().await.is(200);
         assert_eq!((&done.body["status"], &done.body["operation"]["status"]), (&json!("accepted"), &json!("succeeded")), "{}", done.text);
         let again = verify(site, by, &waits.id(), &second).send().await.is(200);
-        assert_eq!(again.body["account_id"], done.body["account_id"]);
+        assert_eq!(again.body["opened_account_id"], done.body["opened_account_id"]);
         step(site, by, &waits.id(), "verification_token").send().await.refused(409, "state_conflict");
         step(site, by, &waits.id(), "reject").send().await.refused(409, "state_conflict");
 
@@ -144,9 +148,13 @@ on_both_servers! {
         let unwanted = send(site, by, asked("hosted-mail", "Unwanted")).send().await.is(201).id();
         let reject = || step(site, by, &unwanted, "reject").json(json!({"reason": "not ours"}));
         let rejected = reject().send().await.is(200);
-        assert_eq!((&rejected.body["status"], &rejected.body["reason"], &rejected.body["account_id"]), (&json!("rejected"), &json!("not ours"), &Value::Null));
+        assert_eq!((&rejected.body["status"], &rejected.body["reason"], &rejected.body["opened_account_id"]), (&json!("rejected"), &json!("not ours"), &Value::Null));
         assert_eq!(reject().send().await.is(200).body, rejected.body);
         step(site, by, &unwanted, "approve").send().await.refused(409, "state_conflict");
+        let approved = send(site, by, unknown("hosted-mail", "Approved")).send().await.is(201).id();
+        step(site, by, &approved, "approve").send().await.is(200);
+        step(site, by, &approved, "reject").send().await.is(200);
+        step(site, by, &approved, "approve").send().await.refused(409, "state_conflict");
     }
 
     async fn what_an_account_above_asks_is_asked_whatever_those_below_say(site: With::no_workers()) {
@@ -229,6 +237,70 @@ on_both_servers! {
         site.clock.advance(Duration::from_secs(1));
         until("it has expired", async || status(second.id()).await == "expired").await;
         until("both are told", async || told(site, by, "signup.expired").await.len() == 2).await;
+    }
+
+    async fn what_waits_for_the_seller_alone_waits_for_a_month(site: With::no_workers()) {
+        let world = site.world().await;
+        let by = &world.reseller.key;
+        asks(site, &world.reseller, json!({"verify_email": false, "approval": true})).await;
+        let now = || site.clock.now();
+        let made = site.post("/v1/signups").key(by).json(unknown("hosted-mail", "Acme")).send().await.is(201);
+        let left = made.text_at("expires_at").parse::<tenantry::model::Time>().unwrap().since(now());
+        assert!(left > 29 * DAY, "{left:?}");
+    }
+
+    async fn what_cannot_be_opened_any_more_waits_for_the_seller(site: With::no_workers()) {
+        let world = site.world().await;
+        let by = &world.reseller.key;
+        let mut wanted = unknown("hosted-mail", "Acme");
+        wanted["domain"] = json!("acme.example");
+        let first = send(site, by, wanted.clone()).send().await.is(201).id();
+        let second = send(site, by, wanted).send().await.is(201).id();
+        let sent = token(site, by, &first).await;
+        assert_eq!(site.post(&format!("/v1/signups/{first}/verify")).key(by).json(json!({"token": sent})).send().await.is(202).body["status"], "accepted");
+        let sent = token(site, by, &second).await;
+        let half = verify(site, by, &second, &sent).send().await.is(200);
+        assert_eq!((&half.body["status"], &half.body["awaits"]), (&json!("pending"), &json!(["approval"])));
+        assert!(half.body["email_verified_at"].is_string());
+        step(site, by, &second, "approve").send().await.refused(409, "name_taken");
+        step(site, by, &second, "reject").send().await.is(200);
+    }
+
+    async fn one_external_name_is_one_sign_up(site: With::no_workers()) {
+        let world = site.world().await;
+        let by = &world.reseller.key;
+        let wanted = |name: &str| {
+            let mut wanted = unknown("hosted-mail", name);
+            wanted["account"]["external_id"] = json!("crm:7");
+            site.post("/v1/signups").key(by).json(wanted)
+        };
+        let calls = futures_util::future::join_all((0..6).map(|_| wanted("Acme").send())).await;
+        let made: Vec<_> = calls.iter().filter(|answer| answer.status < 300).map(|answer| answer.id()).collect();
+        assert!(!made.is_empty() && made.iter().all(|id| *id == made[0]), "{made:?}");
+        assert_eq!(calls.iter().filter(|answer| answer.status == 201).count(), 1);
+        assert_eq!(wanted("Acme").send().await.is(200).id(), made[0]);
+        wanted("Other").send().await.refused(409, "external_id_conflict");
+        step(site, by, &made[0], "reject").send().await.is(200);
+        assert_ne!(wanted("Other").send().await.is(201).id(), made[0]);
+    }
+
+    /// KEY-8
+    async fn who_could_not_order_or_review_does_neither_by_signing_up(site: With::no_workers()) {
+        let world = site.world().await;
+        let key = async |more: Value| {
+            let mut asked = json!({"name": "k", "scopes": ["signups:create"], "hold_classes": []});
+            asked.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            site.post("/v1/keys").key(&world.reseller.key).json(asked).send().await.is(201).text_at("secret")
+        };
+        let blind = key(json!({})).await;
+        let refused = send(site, &blind, asked("hosted-mail", "Acme")).send().await.refused(403, "scope_escalation");
+        assert!(refused.text_at("detail").ends_with("signups:review, to vouch for an address"), "{}", refused.text);
+        send(site, &blind, unknown("hosted-mail", "Acme")).send().await.is(201);
+        // What is ordered later would count for nobody's cap.
+        let capped = key(json!({"scopes": ["signups:create", "signups:review"], "spend_cap": {"per_day": 100, "currency": "EUR"}})).await;
+        send(site, &capped, unknown("hosted-mail", "Acme")).send().await.refused(403, "spend_cap_exceeded");
+        let refused = send(site, &capped, asked("hosted-mail", "Acme")).send().await.refused(403, "spend_cap_exceeded");
+        assert!(refused.text.contains("no price"), "{}", refused.text);
     }
 
     async fn several_who_say_yes_at_once_open_one_account(site: With::no_workers()) {

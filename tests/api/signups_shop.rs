@@ -41,10 +41,17 @@ on_both_servers! {
         let mailed = mailed.unwrap();
         assert_eq!(mailed["data"]["object"]["administrator"]["email"], "acme@mail.example");
         let sent = token(site, &world.reseller.key, mailed["resource"]["id"].as_str().unwrap()).await;
-        let done = from_page(verify(site, &key, &made.id(), &sent)).send().await.is(200);
-        assert_eq!((&done.body["status"], &done.body["operation"]["status"]), (&json!("accepted"), &json!("succeeded")), "{}", done.text);
-        let account = site.get(&format!("/v1/accounts/{}", done.text_at("account_id"))).key(&world.reseller.key).send().await.is(200);
+        // Nobody waits here for the seller's work, nor sees it.
+        let done = from_page(verify(site, &key, &made.id(), &sent)).send().await.is(202);
+        assert_eq!((&done.body["status"], &done.body["account"]["name"], &done.body["operation"]), (&json!("accepted"), &json!("Acme"), &Value::Null), "{}", done.text);
+        for hidden in ["opened_account_id", "order_id", "operation_id", "member_id"] {
+            assert_eq!(done.body[hidden], Value::Null, "{hidden}");
+        }
+        let seen = site.get(&format!("/v1/signups/{}", made.id())).key(&world.reseller.key).send().await.is(200);
+        let account = site.get(&format!("/v1/accounts/{}", seen.text_at("opened_account_id"))).key(&world.reseller.key).send().await.is(200);
         assert_eq!(account.text_at("parent_id"), world.reseller.id);
+        let order = format!("/v1/orders/{}", seen.text_at("order_id"));
+        until("it is made", async || site.get(&order).key(&world.reseller.key).send().await.is(200).body["status"] == "completed").await;
     }
 
     async fn a_page_says_nothing_that_is_for_the_seller_to_say_and_sees_nothing(site: With::no_workers()) {
@@ -52,10 +59,15 @@ on_both_servers! {
         let key = shop(site, &world, json!({})).await;
         let mut wanted = asked("hosted-mail", "Acme");
         wanted["account"]["external_id"] = json!("crm:1");
+        wanted["metadata"] = json!({"tier": "partner"});
         let refused = from_page(send(site, &key, wanted)).send().await.refused(422, "validation_failed");
         let mut faults = refused.faults();
         faults.sort();
-        assert_eq!(faults, [("/account/external_id".into(), "for_the_seller".into()), ("/administrator/email_verified".into(), "for_the_seller".into())]);
+        assert_eq!(faults, [("/account/external_id".into(), "for_the_seller".into()), ("/administrator/email_verified".into(), "for_the_seller".into()), ("/metadata".into(), "for_the_seller".into())]);
+        let mut much = unknown("hosted-mail", "Acme");
+        much["quantity"] = json!(11);
+        let refused = from_page(send(site, &key, much)).send().await.refused(422, "validation_failed");
+        assert_eq!(refused.faults(), [("/quantity".into(), "too_large".into())]);
         let sub = site.account(&world.reseller.key, "reseller", "Sub").await;
         let mut elsewhere = unknown("hosted-mail", "Acme");
         elsewhere["parent_id"] = json!(sub.id);
@@ -114,15 +126,13 @@ on_both_servers! {
         let sent = token(site, &world.reseller.key, &early).await;
         let ceiling = format!("/v1/accounts/{}/quotas/mail.mailboxes", world.reseller.id);
         site.put(&ceiling).anyway().key(&site.operator_key).json(json!({"ceiling": 7})).send().await.is(200);
-        let late = from_page(send(site, &key, unknown("full", "Late"))).send().await;
-        let verified = from_page(verify(site, &key, &early, &sent)).send().await;
-        for refused in [late, verified] {
-            let refused = refused.refused(422, "plan_not_applicable");
-            assert!(!refused.text.contains("mail.mailboxes"), "{}", refused.text);
-            assert_eq!((&refused.body["violations"], &refused.body["remedies"]), (&Value::Null, &Value::Null));
-        }
+        let refused = from_page(send(site, &key, unknown("full", "Late"))).send().await.refused(422, "plan_not_applicable");
+        assert_eq!((&refused.body["violations"], &refused.body["remedies"]), (&Value::Null, &Value::Null));
+        assert!(refused.text.contains("no more of it can be had") && !refused.text.contains("mail.mailboxes"), "{}", refused.text);
+        let half = from_page(verify(site, &key, &early, &sent)).send().await.is(200);
+        assert_eq!((&half.body["status"], &half.body["awaits"]), (&json!("pending"), &json!(["approval"])));
         // The seller is, when it does the same.
-        let seen = verify(site, &world.reseller.key, &early, &sent).send().await.refused(409, "quota_exceeded");
+        let seen = step(site, &world.reseller.key, &early, "approve").send().await.refused(409, "quota_exceeded");
         assert_eq!(seen.body["violations"][0]["available"], 7);
     }
 

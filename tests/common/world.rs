@@ -64,6 +64,7 @@ pub fn actor(account: &Account, clock: &Clock) -> Actor {
         expires_at: None,
         spend_cap: None,
         member_id: None,
+        is_public: false,
         environment: account.environment,
         request_id: RequestId::new(),
         address: None,

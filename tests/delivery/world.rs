@@ -55,6 +55,7 @@ pub fn actor(account: &Account, now: Time) -> Actor {
         expires_at: None,
         spend_cap: None,
         member_id: None,
+        is_public: false,
         environment: Environment::Live,
         request_id: RequestId::new(),
         address: None,

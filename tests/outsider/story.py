@@ -325,10 +325,13 @@ class Story:
         token = expect_status(self.crm.post(f"/v1/signups/{waits['id']}/verification_token"), 201)["token"]
         self.secrets["the sign-up's token"] = token
         expect_status(page.post(f"/v1/signups/{waits['id']}/verify", {"token": token[::-1]}), 422)
-        done = expect_status(page.post(f"/v1/signups/{waits['id']}/verify", {"token": token}, wait=25), 200)
-        expect((done["status"], done["operation"]["status"]) == ("accepted", "succeeded"), f"not accepted: {done.text}")
+        done = expect_status(page.post(f"/v1/signups/{waits['id']}/verify", {"token": token}), 202)
+        expect((done["status"], done["opened_account_id"]) == ("accepted", None), f"not accepted, or told more: {done.text}")
+        done = expect_status(self.crm.get(f"/v1/signups/{waits['id']}"), 200)
+        ended = expect_status(self.crm.get(f"/v1/operations/{done['operation_id']}?wait=25"), 200)
+        expect(ended["status"] == "succeeded", f"it was not made: {ended.text}")
         listed = expect_status(self.crm.get("/v1/services"), 200)["data"]
-        mail = next(it["id"] for it in listed if (it["type"], it["account_id"]) == ("mail", done["account_id"]))
+        mail = next(it["id"] for it in listed if (it["type"], it["account_id"]) == ("mail", done["opened_account_id"]))
         mailbox = {"type": "mailbox", "spec": {"address": DANA, "quota_mb": 25}, "password": DANAS}
         expect_status(self.crm.post(f"/v1/services/{mail}/resources", mailbox, wait=25), 200, 201)
         refused = send(self.backends, DANA, "Welcome")

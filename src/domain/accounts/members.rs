@@ -8,11 +8,12 @@ use super::accounts::open;
 use super::keys::{self, Issue};
 use crate::domain::{Error, Object, Result, Work, check_version};
 use crate::model::accounts::accounts::{Account, AccountType};
+use crate::model::accounts::keys::Key;
 use crate::model::accounts::members::{Member, MemberRole, MemberView};
 use crate::model::events::events::EventType;
 use crate::model::ids::{AccountId, MemberId};
 use crate::model::scopes::Scope;
-use crate::model::{Actor, Json, Precondition};
+use crate::model::{Actor, Json, Precondition, Subtree};
 use crate::store;
 use crate::store::Conn;
 use crate::store::versions::Versioned;
@@ -142,24 +143,26 @@ pub(super) async fn of_new_key(
     account: &Account,
     issue: &Issue,
 ) -> Result<Option<MemberId>> {
-    let maker = actor.member_id.filter(|_| account.id == actor.principal_id);
-    let bound = match maker {
-        Some(maker) if !is_owner(work, maker).await? => Some(maker),
-        _ => None,
+    let bound = match bound(work, actor).await? {
+        Some(maker) if account.path == maker.path.beside() => {
+            return Err(Error::ScopeEscalation("keys of the account's test account".into()));
+        }
+        maker => maker.filter(|maker| account.id == maker.account_id),
     };
-    let Some(named) = issue.member_id else { return Ok(bound) };
-    if bound.is_some_and(|bound| bound != named) {
-        return Err(Error::ScopeEscalation("keys of other members".into()));
-    }
-    let member = find(&mut work.tx, named).await?;
-    if member.account_id != account.id {
-        return Err(Error::NotFound("member"));
-    }
+    let member = match (bound, issue.member_id) {
+        (None, None) => return Ok(None),
+        (Some(bound), named) if named.is_none_or(|named| named == bound.id) => bound,
+        (Some(_), _) => return Err(not_hers()),
+        (None, Some(named)) => {
+            let found = store::accounts::members::locked(&mut work.tx, named).await?;
+            found.filter(|member| member.account_id == account.id).ok_or(Error::NotFound("member"))?
+        }
+    };
     let may = member.may();
     let beyond: Vec<_> =
         issue.scopes.iter().filter(|scope| !may.contains(scope)).map(|scope| scope.as_str()).collect();
     match beyond.is_empty() {
-        true => Ok(Some(named)),
+        true => Ok(Some(member.id)),
         false => {
             let detail = format!("the member may not use {}", beyond.join(", "));
             Err(Error::invalid("/member_id", "beyond_the_member", detail))
@@ -167,9 +170,32 @@ pub(super) async fn of_new_key(
     }
 }
 
-async fn is_owner(work: &mut Work, id: MemberId) -> Result<bool> {
-    let found = store::accounts::members::find(&mut work.tx, id).await?;
-    Ok(found.is_some_and(|member| member.role == MemberRole::Owner))
+/// Refuses to put a key into the hands of a member that is another's, or the account's own, unless the member owns the
+/// account: he would have it still when he is gone.
+pub(super) async fn check_whose(work: &mut Work, actor: &Actor, key: &Key) -> Result<()> {
+    if actor.member_id.is_none() || key.account_id != actor.principal_id {
+        return Ok(());
+    }
+    match bound(work, actor).await? {
+        Some(maker) if key.member_id != Some(maker.id) => Err(not_hers()),
+        _ => Ok(()),
+    }
+}
+
+fn not_hers() -> Error {
+    Error::ScopeEscalation("keys that are not the member's own".into())
+}
+
+/// The member whose key the caller's is, unless it owns the account: what he makes for his account ends with him. Nobody
+/// changes or removes him until the transaction ends.
+async fn bound(work: &mut Work, actor: &Actor) -> Result<Option<Member>> {
+    let Some(id) = actor.member_id else { return Ok(None) };
+    // His key may be narrowed to accounts below.
+    let own = work.tx.turn(Subtree::of(&actor.principal_path)).await?;
+    let found = store::accounts::members::locked(&mut work.tx, id).await?;
+    work.tx.turn(own).await?;
+    let member = found.ok_or_else(|| Error::ScopeEscalation("rights of a member who is gone".into()))?;
+    Ok(Some(member).filter(|member| member.role != MemberRole::Owner))
 }
 
 /// The person whom the caller may change: one who may do no more than the caller.

@@ -18,8 +18,9 @@ use crate::model::accounts::signups::{
 };
 use crate::model::events::events::EventType;
 use crate::model::ids::{AccountId, OperationId, SignupId};
+use crate::model::scopes::Scope;
 use crate::model::services::specs::{DomainSpec, ResourceSpec};
-use crate::model::{Actor, Json, Path, Precondition, Subtree, Time};
+use crate::model::{Actor, Json, Path, Precondition, Subtree};
 use crate::store;
 use crate::store::versions::Versioned;
 
@@ -43,34 +44,44 @@ pub struct Asking {
     pub metadata: BTreeMap<String, String>,
     /// Of the creating body.
     pub fingerprint: String,
-    /// Whether it came from a shop's pages, where anybody can have written it.
-    pub is_public: bool,
 }
 
-/// A sign-up as it stands now, and the work that it set off.
+/// A sign-up as it stands now, and the work that was set off.
 #[derive(Debug, Clone)]
 pub struct Stands {
     pub signup: Signup,
     pub operation_id: Option<OperationId>,
 }
 
-/// Takes a sign-up. What could not be opened as it is asked for is refused now, also where somebody has yet to say yes.
-pub async fn create(work: &mut Work, actor: &Actor, asked: Asking) -> Result<Stands> {
-    let seller = open(&mut work.tx, asked.parent_id.unwrap_or(actor.subject_id)).await?;
-    if asked.is_public {
-        check_strangers(actor, &asked, seller.id)?;
+impl From<Signup> for Stands {
+    fn from(signup: Signup) -> Self {
+        Self { signup, operation_id: None }
     }
+}
+
+/// Takes a sign-up. What could not be opened as it is asked for is refused now, also where somebody has yet to say yes.
+pub async fn create(work: &mut Work, actor: &Actor, asked: Asking) -> Result<Made<Stands>> {
+    check_caller(actor, &asked)?;
+    let seller = open(&mut work.tx, asked.parent_id.unwrap_or(actor.subject_id)).await?;
     if !seller.account_type.may_hold(AccountType::Tenant) {
         let detail = format!("a {} has no customers", seller.account_type);
         return Err(Error::invalid("/parent_id", "not_allowed_here", detail));
+    }
+    if let Some(external_id) = &asked.account.external_id {
+        let known = store::accounts::signups::find_by_external_id(&mut work.tx, seller.id, external_id);
+        match known.await? {
+            Some(known) if known.fingerprint == asked.fingerprint => return Ok(Made::Existing(known.into())),
+            Some(known) => return Err(Error::ExternalIdConflict { id: known.id.to_string() }),
+            None => {}
+        }
     }
     let policy = policy(work, &seller.path).await?;
     let mut signup = Signup {
         id: SignupId::new(),
         account_id: seller.id,
         path: seller.path,
-        asked_by: actor.principal_id,
         status: SignupStatus::Pending,
+        external_id: asked.account.external_id.clone(),
         account: Json(asked.account),
         administrator: Json(asked.administrator),
         domain: asked.domain,
@@ -84,41 +95,52 @@ pub async fn create(work: &mut Work, actor: &Actor, asked: Asking) -> Result<Sta
         opened_id: None,
         member_id: None,
         order_id: None,
+        operation_id: None,
         reason: None,
         metadata: Json(asked.metadata),
         fingerprint: asked.fingerprint,
-        expires_at: in_days(work, WAITS),
+        expires_at: work.now,
         version: 1,
         created_at: work.now,
         updated_at: work.now,
     };
-    let first = work.place();
-    let waits = !signup.awaits().is_empty();
-    if waits || asked.is_public {
-        rehearse(work, actor, &signup, asked.is_public).await?;
+    signup.expires_at = work.now.plus(waits_for(&signup));
+    let (first, created) = (work.place(), signup.clone());
+    if signup.awaits().is_empty() {
+        accept(work, actor, &mut signup).await.map_err(placed)?;
+    } else {
+        if actor.spend_cap.is_some() {
+            let detail =
+                "A key with a cap on what it spends takes no sign-ups that wait: they are ordered later.";
+            return Err(Error::SpendCap(detail.into()));
+        }
+        rehearse(work, actor, &signup).await?;
     }
-    let operation_id = match waits {
-        true => None,
-        false => accept(work, actor, &mut signup).await.map_err(placed)?,
-    };
     store::accounts::signups::insert(&mut work.tx, &signup).await?;
-    let created = Signup { status: SignupStatus::Pending, ..signup.clone() };
     tell(work, EventType::SignupCreated, &created, None);
     work.tell_at(first);
     if signup.status == SignupStatus::Accepted {
-        tell(work, EventType::SignupAccepted, &signup, None);
+        tell(work, EventType::SignupAccepted, &signup, Some(&created));
     }
-    Ok(Stands { signup, operation_id })
+    Ok(Made::New(Stands { operation_id: signup.operation_id, signup }))
 }
 
-/// What only the seller says, who knows his customers.
-fn check_strangers(actor: &Actor, asked: &Asking, seller: AccountId) -> Result<()> {
-    if seller != actor.subject_id {
+/// Refuses what is not for the caller to say: a shop's page says nothing that the seller would know, and whoever vouches for
+/// an address could show that it is the administrator's.
+fn check_caller(actor: &Actor, asked: &Asking) -> Result<()> {
+    if !actor.is_public {
+        return match asked.email_verified && !actor.has(Scope::SignupsReview) {
+            true => Err(Error::ScopeEscalation(format!("{}, to vouch for an address", Scope::SignupsReview))),
+            false => Ok(()),
+        };
+    }
+    if asked.parent_id.is_some_and(|parent| parent != actor.subject_id) {
         return Err(Error::AccountNotFound);
     }
     let theirs = [
         (asked.email_verified, "/administrator/email_verified"),
         (asked.account.external_id.is_some(), "/account/external_id"),
+        (!asked.metadata.is_empty(), "/metadata"),
     ];
     let said = theirs.into_iter().filter(|(said, _)| *said);
     let faults: Vec<_> = said
@@ -127,8 +149,16 @@ fn check_strangers(actor: &Actor, asked: &Asking, seller: AccountId) -> Result<(
     if faults.is_empty() { Ok(()) } else { Err(Error::Invalid(faults)) }
 }
 
+/// For how long it waits: the longer if nobody but the seller has to say anything.
+fn waits_for(signup: &Signup) -> Duration {
+    match signup.awaits() == [Awaited::Approval] {
+        true => DAY * WAITS_FOR_THE_SELLER,
+        false => DAY * WAITS,
+    }
+}
+
 /// What the seller at the path and all above it ask.
-pub async fn policy(work: &mut Work, seller: &Path) -> Result<SignupPolicy> {
+async fn policy(work: &mut Work, seller: &Path) -> Result<SignupPolicy> {
     let own = work.tx.turn(Subtree::everything()).await?;
     let said = store::accounts::signups::policies(&mut work.tx, seller).await?;
     work.tx.turn(own).await?;
@@ -146,32 +176,31 @@ pub async fn issue(work: &mut Work, id: SignupId, token_hash: String) -> Result<
     save(work, Signup { token_hash: Some(token_hash), ..found }).await
 }
 
-/// Takes the token that was sent to the administrator, by its hash. One that was taken already changes nothing.
-pub async fn verify(
-    work: &mut Work,
-    actor: &Actor,
-    id: SignupId,
-    token_hash: &str,
-    is_public: bool,
-) -> Result<Stands> {
+/// Takes the token that was sent to the administrator, by its hash. One that was taken already changes nothing. What
+/// cannot be opened any more as it was asked for waits for the seller then.
+pub async fn verify(work: &mut Work, actor: &Actor, id: SignupId, token_hash: &str) -> Result<Stands> {
     let found = find(work, id).await?;
-    if is_public && found.account_id != actor.subject_id {
+    if actor.is_public && found.account_id != actor.subject_id {
         return Err(Error::NotFound("sign-up"));
     }
     let is_it = found.token_hash.as_deref() == Some(token_hash);
     if is_it && found.email_verified_at.is_some() {
-        return Ok(Stands { signup: found, operation_id: None });
+        return Ok(found.into());
     }
     check_waits(work, &found, "A verification")?;
     if !is_it {
         return Err(Error::invalid("/token", "wrong_token", "is not the one that was sent last"));
     }
-    let verified = Signup {
-        email_verified_at: Some(work.now),
-        expires_at: in_days(work, WAITS_FOR_THE_SELLER),
-        ..found.clone()
-    };
-    go_on(work, actor, &found, verified, EventType::SignupVerified, is_public).await
+    let mut verified = Signup { email_verified_at: Some(work.now), ..found.clone() };
+    if verified.awaits().is_empty() {
+        match rehearse(work, actor, &verified).await {
+            Err(error @ (Error::Store(_) | Error::Busy)) => return Err(error),
+            Err(_) => (verified.needs_approval, verified.approved_at) = (true, None),
+            Ok(()) => {}
+        }
+    }
+    verified.expires_at = work.now.plus(waits_for(&verified));
+    go_on(work, actor, &found, verified, EventType::SignupVerified).await
 }
 
 /// Says yes for the seller. What was approved of already stays so.
@@ -183,12 +212,13 @@ pub async fn approve(
 ) -> Result<Stands> {
     let found = find(work, id).await?;
     check_version(work, Versioned::Signup, id, found.version, expected).await?;
-    if found.approved_at.is_some() {
-        return Ok(Stands { signup: found, operation_id: None });
+    let stands = matches!(found.status, SignupStatus::Pending | SignupStatus::Accepted);
+    if found.approved_at.is_some() && stands {
+        return Ok(found.into());
     }
     check_waits(work, &found, "An approval")?;
     let approved = Signup { approved_at: Some(work.now), ..found.clone() };
-    go_on(work, actor, &found, approved, EventType::SignupApproved, false).await
+    go_on(work, actor, &found, approved, EventType::SignupApproved).await
 }
 
 /// Says no. What was rejected stays so.
@@ -234,42 +264,31 @@ async fn go_on(
     work: &mut Work,
     actor: &Actor,
     before: &Signup,
-    mut after: Signup,
+    said: Signup,
     event: EventType,
-    is_public: bool,
 ) -> Result<Stands> {
-    let first = work.place();
-    let mut operation_id = None;
+    let (first, mut after) = (work.place(), said.clone());
     if after.awaits().is_empty() {
-        if is_public {
-            rehearse(work, actor, &after, true).await?;
-        }
-        operation_id = accept(work, actor, &mut after).await.map_err(placed)?;
+        accept(work, actor, &mut after).await.map_err(placed)?;
     }
     let signup = save(work, after).await?;
-    let said = Signup { status: before.status, ..signup.clone() };
+    let said = Signup { version: signup.version, updated_at: signup.updated_at, ..said };
     tell(work, event, &said, Some(before));
     work.tell_at(first);
     if signup.status == SignupStatus::Accepted {
         tell(work, EventType::SignupAccepted, &signup, Some(before));
     }
-    Ok(Stands { signup, operation_id })
+    Ok(Stands { operation_id: signup.operation_id, signup })
 }
 
-/// Refuses what could not be opened. Strangers are not told how much of anything the seller has left.
-async fn rehearse(work: &mut Work, actor: &Actor, signup: &Signup, is_public: bool) -> Result<()> {
+/// Refuses what could not be opened.
+async fn rehearse(work: &mut Work, actor: &Actor, signup: &Signup) -> Result<()> {
     let mut rehearsed = signup.clone();
-    let came = work.rehearse(actor, async |work| accept(work, actor, &mut rehearsed).await.map(drop)).await;
-    came.map_err(|error| match error {
-        Error::QuotaExceeded { .. } if is_public => {
-            Error::PlanNotApplicable("no more of it can be had at the moment".into())
-        }
-        error => placed(error),
-    })
+    work.rehearse(actor, async |work| accept(work, actor, &mut rehearsed).await).await.map_err(placed)
 }
 
-/// Opens the account with its owner and places its first order.
-async fn accept(work: &mut Work, actor: &Actor, signup: &mut Signup) -> Result<Option<OperationId>> {
+/// Opens the account with its owner and places its first order. Its name is one of the seller's.
+async fn accept(work: &mut Work, actor: &Actor, signup: &mut Signup) -> Result<()> {
     let SignupAccount { name, external_id, country, locale, time_zone, currency } = signup.account.0.clone();
     let SignupAdministrator { name: administrator, email } = signup.administrator.0.clone();
     let opening = Opening {
@@ -286,8 +305,8 @@ async fn accept(work: &mut Work, actor: &Actor, signup: &mut Signup) -> Result<O
         metadata: signup.metadata.0.clone(),
         fingerprint: signup.fingerprint.clone(),
     };
-    let named_by = Actor { principal_id: named_by(signup), ..actor.clone() };
-    let account = match accounts::create(work, &named_by, opening).await? {
+    let seller = Actor { principal_id: signup.account_id, ..actor.clone() };
+    let account = match accounts::create(work, &seller, opening).await? {
         Made::New(account) => account,
         Made::Existing(known) => return Err(Error::ExternalIdConflict { id: known.id.to_string() }),
     };
@@ -315,18 +334,9 @@ async fn accept(work: &mut Work, actor: &Actor, signup: &mut Signup) -> Result<O
     };
     let order = orders::place(work, actor, placing).await?.into_inner();
     signup.status = SignupStatus::Accepted;
-    (signup.opened_id, signup.member_id, signup.order_id) =
-        (Some(account.id), Some(member.id), Some(order.id));
-    Ok(order.operation_id)
-}
-
-/// Who gave the account its external name: whoever asked, as long as he stands above it.
-fn named_by(signup: &Signup) -> AccountId {
-    let asked_by = signup.asked_by.label();
-    match signup.path.upwards().any(|above| above.label() == asked_by) {
-        true => signup.asked_by,
-        false => signup.account_id,
-    }
+    (signup.opened_id, signup.member_id) = (Some(account.id), Some(member.id));
+    (signup.order_id, signup.operation_id) = (Some(order.id), order.operation_id);
+    Ok(())
 }
 
 fn domain(name: String) -> NewResource {
@@ -360,10 +370,6 @@ fn check_waits(work: &Work, signup: &Signup, action: &'static str) -> Result<()>
         over => over,
     };
     Err(Error::State { current: current.to_string(), action, allowed: Vec::new() })
-}
-
-fn in_days(work: &Work, days: u32) -> Time {
-    work.now.plus(DAY * days)
 }
 
 async fn find(work: &mut Work, id: SignupId) -> Result<Signup> {

@@ -26,6 +26,7 @@ pub struct Issue {
     pub requests_per_minute_per_address: i64,
     pub signups_per_hour: i64,
     pub signups_per_hour_per_address: i64,
+    pub signup_max_quantity: i64,
     pub expires_at: Time,
 }
 
@@ -73,6 +74,7 @@ pub async fn create(
         requests_per_minute_per_address: issue.requests_per_minute_per_address,
         signups_per_hour: issue.signups_per_hour,
         signups_per_hour_per_address: issue.signups_per_hour_per_address,
+        signup_max_quantity: issue.signup_max_quantity,
         status: KeyStatus::Active,
         created_by: actor.key_id.to_string(),
         expires_at: issue.expires_at,
@@ -102,6 +104,7 @@ pub struct Change {
     pub requests_per_minute_per_address: Option<i64>,
     pub signups_per_hour: Option<i64>,
     pub signups_per_hour_per_address: Option<i64>,
+    pub signup_max_quantity: Option<i64>,
     pub expires_at: Option<Time>,
 }
 
@@ -127,6 +130,7 @@ pub async fn change(
     key.signups_per_hour = change.signups_per_hour.unwrap_or(key.signups_per_hour);
     key.signups_per_hour_per_address =
         change.signups_per_hour_per_address.unwrap_or(key.signups_per_hour_per_address);
+    key.signup_max_quantity = change.signup_max_quantity.unwrap_or(key.signup_max_quantity);
     if let Some(expires_at) = change.expires_at {
         ahead(work, expires_at)?;
         key.expires_at = expires_at;

@@ -139,6 +139,9 @@ pub(in crate::domain) async fn settle(work: &mut Work, actor: Option<&Actor>) ->
     if violations.is_empty() {
         return Ok(());
     }
+    if actor.is_some_and(|actor| actor.is_public) {
+        return Err(Error::PlanNotApplicable("no more of it can be had at the moment".into()));
+    }
     let remedies = super::remedies::find(work, actor, &charges, &rows).await?;
     Err(Error::QuotaExceeded { violations, remedies })
 }

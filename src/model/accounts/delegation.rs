@@ -93,7 +93,9 @@ impl Rule {
         }
         // The scope of the feed reads webhooks as well, which are the account's own.
         let of_webhooks = scope == Scope::EventsRead && operation != "events_list";
-        match scope.is_commercial() && !of_webhooks {
+        // And that of accounts their people.
+        let of_people = operation.starts_with("members_");
+        match scope.is_commercial() && !of_webhooks && !of_people {
             true => Rule::Theirs,
             false => Rule::Walls { writes: !(reads || scope.reads()) },
         }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
-use crate::model::ids::{AccountId, MemberId, OrderId, SignupId};
+use crate::model::ids::{AccountId, MemberId, OperationId, OrderId, SignupId};
 use crate::model::services::operations::OperationView;
 use crate::model::{Json, Path, Time};
 use crate::stored_as_text;
@@ -85,11 +85,12 @@ pub struct Signup {
     /// The seller below whom the account is to stand.
     pub account_id: AccountId,
     pub path: Path,
-    pub asked_by: AccountId,
     pub status: SignupStatus,
     pub account: Json<SignupAccount>,
     pub administrator: Json<SignupAdministrator>,
     pub domain: Option<String>,
+    /// The name that the account is to have, which is taken from now on.
+    pub external_id: Option<String>,
     pub plan: String,
     pub quantity: i64,
     pub needs_email: bool,
@@ -100,6 +101,7 @@ pub struct Signup {
     pub opened_id: Option<AccountId>,
     pub member_id: Option<MemberId>,
     pub order_id: Option<OrderId>,
+    pub operation_id: Option<OperationId>,
     pub reason: Option<String>,
     pub metadata: Json<BTreeMap<String, String>>,
     pub fingerprint: String,
@@ -146,11 +148,12 @@ pub struct SignupView {
     pub email_verified_at: Option<Time>,
     pub approved_at: Option<Time>,
     /// The account that was opened.
-    pub account_id: Option<AccountId>,
+    pub opened_account_id: Option<AccountId>,
     /// Its owner.
     pub member_id: Option<MemberId>,
-    /// Its first order.
+    /// Its first order, and the operation that makes what it asks for.
     pub order_id: Option<OrderId>,
+    pub operation_id: Option<OperationId>,
     /// Why it was rejected.
     pub reason: Option<String>,
     pub metadata: BTreeMap<String, String>,
@@ -178,15 +181,32 @@ impl From<Signup> for SignupView {
             quantity: signup.quantity,
             email_verified_at: signup.email_verified_at,
             approved_at: signup.approved_at,
-            account_id: signup.opened_id,
+            opened_account_id: signup.opened_id,
             member_id: signup.member_id,
             order_id: signup.order_id,
+            operation_id: signup.operation_id,
             reason: signup.reason,
             metadata: signup.metadata.0,
             expires_at: signup.expires_at,
             created_at: signup.created_at,
             updated_at: signup.updated_at,
             operation: None,
+        }
+    }
+}
+
+impl SignupView {
+    /// The sign-up as a shop's page sees it: what whoever signs up has written, and where it stands.
+    pub fn published(self) -> Self {
+        Self {
+            account: SignupAccount { external_id: None, ..self.account },
+            opened_account_id: None,
+            member_id: None,
+            order_id: None,
+            operation_id: None,
+            reason: None,
+            metadata: BTreeMap::new(),
+            ..self
         }
     }
 }

@@ -23,6 +23,7 @@ pub struct StorefrontKey {
     pub requests_per_minute_per_address: i64,
     pub signups_per_hour: i64,
     pub signups_per_hour_per_address: i64,
+    pub signup_max_quantity: i64,
     pub status: KeyStatus,
     pub created_by: String,
     pub expires_at: Time,
@@ -66,6 +67,8 @@ pub struct StorefrontKeyView {
     pub signups_per_hour: i64,
     /// The same of one address.
     pub signups_per_hour_per_address: i64,
+    /// How much of a plan a sign-up with it takes at most.
+    pub signup_max_quantity: i64,
     pub status: KeyStatus,
     /// From then on it is refused.
     pub expires_at: Time,
@@ -86,6 +89,7 @@ impl From<StorefrontKey> for StorefrontKeyView {
             requests_per_minute_per_address: key.requests_per_minute_per_address,
             signups_per_hour: key.signups_per_hour,
             signups_per_hour_per_address: key.signups_per_hour_per_address,
+            signup_max_quantity: key.signup_max_quantity,
             status: key.status,
             expires_at: key.expires_at,
             created_at: key.created_at,

@@ -47,6 +47,18 @@ pub async fn find(conn: &mut Conn, id: MemberId) -> Result<Option<Member>> {
     .await
 }
 
+/// The person, whom nobody changes or removes until the transaction ends.
+pub async fn locked(tx: &mut Tx, id: MemberId) -> Result<Option<Member>> {
+    tx.query(sql!(
+        "SELECT " columns!() " FROM members m JOIN accounts a ON a.id = m.account_id
+         WHERE m.id = $1 AND m.path >= $2 AND m.path < $3 " pg("FOR SHARE OF m")
+    ))
+    .bind(id)
+    .within()
+    .optional()
+    .await
+}
+
 /// Who of the account has this address.
 pub async fn with_address(conn: &mut Conn, account: AccountId, email: &str) -> Result<Option<MemberId>> {
     let row: Option<(MemberId,)> = conn

@@ -1,34 +1,34 @@
 use crate::model::accounts::signups::{Signup, SignupPolicy};
-use crate::model::ids::SignupId;
+use crate::model::ids::{AccountId, SignupId};
 use crate::model::{Json, Path, Time};
 use crate::sql;
 use crate::store::{Conn, Result, Tx};
 
 macro_rules! columns {
     () => {
-        "s.id, s.account_id, s.path, s.asked_by, s.status, s.account, s.administrator, s.domain, s.plan, s.quantity,
+        "s.id, s.account_id, s.path, s.status, s.account, s.administrator, s.domain, s.external_id, s.plan, s.quantity,
          s.needs_email, s.needs_approval, s.token_hash, s.email_verified_at, s.approved_at, s.opened_id,
-         s.member_id, s.order_id, s.reason, s.metadata, s.fingerprint, s.expires_at, s.version, s.created_at,
+         s.member_id, s.order_id, s.operation_id, s.reason, s.metadata, s.fingerprint, s.expires_at, s.version, s.created_at,
          s.updated_at"
     };
 }
 
 pub async fn insert(tx: &mut Tx, signup: &Signup) -> Result<()> {
     tx.later(
-        "INSERT INTO signups (id, account_id, path, asked_by, status, account, administrator, domain, plan, quantity,
+        "INSERT INTO signups (id, account_id, path, status, account, administrator, domain, external_id, plan, quantity,
              needs_email, needs_approval, token_hash, email_verified_at, approved_at, opened_id, member_id,
-             order_id, reason, metadata, fingerprint, expires_at, version, created_at, updated_at)
+             order_id, operation_id, reason, metadata, fingerprint, expires_at, version, created_at, updated_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-             $23, $24, $25)",
+             $23, $24, $25, $26)",
     )
     .bind(signup.id)
     .bind(signup.account_id)
     .bind(&signup.path)
-    .bind(signup.asked_by)
     .bind(signup.status)
     .bind(&signup.account)
     .bind(&signup.administrator)
     .bind(&signup.domain)
+    .bind(&signup.external_id)
     .bind(&signup.plan)
     .bind(signup.quantity)
     .bind(signup.needs_email)
@@ -39,6 +39,7 @@ pub async fn insert(tx: &mut Tx, signup: &Signup) -> Result<()> {
     .bind(signup.opened_id)
     .bind(signup.member_id)
     .bind(signup.order_id)
+    .bind(signup.operation_id)
     .bind(&signup.reason)
     .bind(&signup.metadata)
     .bind(&signup.fingerprint)
@@ -57,6 +58,24 @@ pub async fn find(conn: &mut Conn, id: SignupId) -> Result<Option<Signup>> {
         .within()
         .optional()
         .await
+}
+
+/// The seller's sign-up for an account of that name which waits or was accepted.
+pub async fn find_by_external_id(
+    conn: &mut Conn,
+    seller: AccountId,
+    external_id: &str,
+) -> Result<Option<Signup>> {
+    conn.query(sql!(
+        "SELECT " columns!() " FROM signups s
+         WHERE s.account_id = $1 AND s.external_id = $2 AND s.status IN ('pending', 'accepted')
+             AND s.path >= $3 AND s.path < $4"
+    ))
+    .bind(seller)
+    .bind(external_id)
+    .within()
+    .optional()
+    .await
 }
 
 /// A page of the subtree's sign-ups in the order of (path, id), after the one named.
@@ -88,9 +107,9 @@ pub async fn update(tx: &mut Tx, signup: &Signup, now: Time) -> Result<bool> {
     let changed = tx
         .query(
             "UPDATE signups SET status = $2, token_hash = $3, email_verified_at = $4, approved_at = $5, opened_id = $6,
-                 member_id = $7, order_id = $8, reason = $9, expires_at = $10, version = version + 1,
-                 updated_at = $11
-             WHERE id = $1 AND version = $12",
+                 member_id = $7, order_id = $8, operation_id = $9, reason = $10, expires_at = $11,
+                 needs_approval = $12, version = version + 1, updated_at = $13
+             WHERE id = $1 AND version = $14",
         )
         .bind(signup.id)
         .bind(signup.status)
@@ -100,8 +119,10 @@ pub async fn update(tx: &mut Tx, signup: &Signup, now: Time) -> Result<bool> {
         .bind(signup.opened_id)
         .bind(signup.member_id)
         .bind(signup.order_id)
+        .bind(signup.operation_id)
         .bind(&signup.reason)
         .bind(signup.expires_at)
+        .bind(signup.needs_approval)
         .bind(now)
         .bind(signup.version)
         .execute()

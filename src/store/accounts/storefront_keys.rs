@@ -7,7 +7,8 @@ use crate::store::{Conn, Result, Tx};
 macro_rules! columns {
     () => {
         "k.id, k.account_id, k.path, k.environment, k.name, k.key, k.origins, k.requests_per_minute,
-         k.requests_per_minute_per_address, k.signups_per_hour, k.signups_per_hour_per_address, k.status, k.created_by, k.expires_at, k.revoked_at, k.version,
+         k.requests_per_minute_per_address, k.signups_per_hour, k.signups_per_hour_per_address,
+         k.signup_max_quantity, k.status, k.created_by, k.expires_at, k.revoked_at, k.version,
          k.created_at, k.updated_at"
     };
 }
@@ -16,8 +17,8 @@ pub async fn insert(tx: &mut Tx, key: &StorefrontKey) -> Result<()> {
     tx.later(
         "INSERT INTO storefront_keys (id, account_id, path, environment, name, key, origins, requests_per_minute,
              requests_per_minute_per_address, status, created_by, expires_at, version, created_at, updated_at,
-             signups_per_hour, signups_per_hour_per_address)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+             signups_per_hour, signups_per_hour_per_address, signup_max_quantity)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
     )
     .bind(key.id)
     .bind(key.account_id)
@@ -36,6 +37,7 @@ pub async fn insert(tx: &mut Tx, key: &StorefrontKey) -> Result<()> {
     .bind(key.updated_at)
     .bind(key.signups_per_hour)
     .bind(key.signups_per_hour_per_address)
+    .bind(key.signup_max_quantity)
     .send()
     .await
 }
@@ -80,8 +82,9 @@ pub async fn update(tx: &mut Tx, key: &StorefrontKey, now: Time) -> Result<bool>
         .query(
             "UPDATE storefront_keys SET name = $2, origins = $3, requests_per_minute = $4,
                  requests_per_minute_per_address = $5, status = $6, expires_at = $7, revoked_at = $8,
-                 signups_per_hour = $9, signups_per_hour_per_address = $10, version = version + 1, updated_at = $11
-             WHERE id = $1 AND version = $12",
+                 signups_per_hour = $9, signups_per_hour_per_address = $10, signup_max_quantity = $11,
+                 version = version + 1, updated_at = $12
+             WHERE id = $1 AND version = $13",
         )
         .bind(key.id)
         .bind(&key.name)
@@ -93,6 +96,7 @@ pub async fn update(tx: &mut Tx, key: &StorefrontKey, now: Time) -> Result<bool>
         .bind(key.revoked_at)
         .bind(key.signups_per_hour)
         .bind(key.signups_per_hour_per_address)
+        .bind(key.signup_max_quantity)
         .bind(now)
         .bind(key.version)
         .execute()

@@ -43,7 +43,8 @@ async fn audit_list(mut caller: Caller<need::AuditRead>) -> Result<HttpResponse,
     let mut conn = caller.read().await?;
     let rows = store::audit::after(&mut conn, account, after, page.rows()).await?;
     let (rows, next) = page.cut(rows, |line| line.sequence);
-    let viewer = &caller.credential.key.path;
+    let key = &caller.credential.key;
+    let viewer = (key.account_id, &key.path);
     drop(conn);
     let mut views = Vec::with_capacity(rows.len());
     for line in rows {
@@ -70,6 +71,7 @@ async fn audit_export(mut caller: Caller<need::AuditRead>) -> Result<HttpRespons
         account: actor.subject_id,
         place: actor.subject_path.clone(),
         subtree: actor.subtree(),
+        reader: actor.principal_id,
         viewer: actor.principal_path,
         after: 0,
     };
@@ -78,11 +80,16 @@ async fn audit_export(mut caller: Caller<need::AuditRead>) -> Result<HttpRespons
 }
 
 /// A line of the account at `place` as the one at `viewer` sees it.
-async fn seen(state: &State, mut line: Line, viewer: &Path, place: &Path) -> store::Result<AuditLineView> {
+async fn seen(
+    state: &State,
+    mut line: Line,
+    (own, viewer): (AccountId, &Path),
+    place: &Path,
+) -> store::Result<AuditLineView> {
     if let Some(kept) = line.address.take() {
         line.address = state.veils.open(&state.db, line.principal_id, kept).await?;
     }
-    Ok(line.seen_by(viewer, place))
+    Ok(line.seen_by(own, viewer, place))
 }
 
 fn line(actor: &Actor, address: Option<String>, action: &str) -> Line {
@@ -111,6 +118,7 @@ struct Export {
     account: AccountId,
     place: Path,
     subtree: Subtree,
+    reader: AccountId,
     viewer: Path,
     after: i64,
 }
@@ -125,7 +133,7 @@ impl Export {
         self.after = last.sequence;
         let mut text = String::new();
         for line in lines {
-            let view = seen(&self.state, line, &self.viewer, &self.place).await?;
+            let view = seen(&self.state, line, (self.reader, &self.viewer), &self.place).await?;
             text.push_str(&serde_json::to_string(&view).expect("views serialize"));
             text.push('\n');
         }

@@ -23,7 +23,7 @@ use crate::model::accounts::signups::{
 use crate::model::ids::{AccountId, SignupId};
 use crate::model::scopes::need;
 use crate::model::services::specs;
-use crate::model::{Path, text};
+use crate::model::{Actor, Path, text};
 use crate::store;
 use crate::store::audit::sha256_hex;
 
@@ -63,7 +63,7 @@ struct NewSignup {
     #[serde(default = "one")]
     #[schema(minimum = 1, maximum = 1_000_000, default = 1, example = 5)]
     quantity: i64,
-    /// Of the sign-up, and then of the account.
+    /// Of the sign-up, and then of the account. A shop's pages leave it out.
     #[serde(default)]
     #[validate(custom(function = fields::metadata))]
     metadata: BTreeMap<String, String>,
@@ -80,7 +80,8 @@ struct NewSignupAccount {
     #[validate(custom(function = fields::name))]
     #[schema(min_length = 1, max_length = 128, example = "Acme Ltd")]
     name: String,
-    /// The seller's own name for it, unique among the accounts that it made. A shop's pages leave it out.
+    /// The seller's own name for it, unique among the accounts that it made. A second sign-up with the same name and content
+    /// answers 200 with the one that is there. A shop's pages leave it out.
     #[schema(min_length = 1, max_length = 128, nullable = false, example = "crm:customer:4711")]
     external_id: Option<String>,
     /// ISO 3166-1 alpha-2.
@@ -113,15 +114,15 @@ struct NewAdministrator {
     #[validate(custom(function = fields::email))]
     #[schema(min_length = 3, max_length = 254, example = "alice@acme.example")]
     email: String,
-    /// Whether the seller knows the address to be the administrator's, so that it needs no token. A shop's pages leave
-    /// it out.
+    /// Whether the seller knows the address to be the administrator's, so that it needs no token; it takes
+    /// `signups:review` to say so. A shop's pages leave it out.
     #[serde(default)]
     #[schema(default = false)]
     email_verified: bool,
 }
 
 impl NewSignup {
-    fn asking(self, is_public: bool) -> Asking {
+    fn asking(self) -> Asking {
         let fingerprint = digest(&self);
         let NewSignupAccount { name, external_id, country, locale, time_zone, currency } = self.account;
         let administrator = SignupAdministrator {
@@ -138,7 +139,6 @@ impl NewSignup {
             quantity: self.quantity,
             metadata: self.metadata,
             fingerprint,
-            is_public,
         }
     }
 }
@@ -165,28 +165,35 @@ async fn signups_list(mut caller: Caller<need::SignupsRead>) -> Result<HttpRespo
 /// Sign a customer up
 ///
 /// In one call: an account below the seller, its owner, its first domain and its first plan, which begins with its trial if
-/// it has one. It is opened at once if nothing is awaited. Else it waits for what `awaits` names, a week at most: that the
-/// administrator's address is verified, that the seller approves, as the seller and those above it ask (`signup_policy`
-/// of accounts). What could not be opened as it is asked for is refused now.
+/// it has one. It is opened at once if nothing is awaited. Else it waits for what `awaits` names, for a week, or for 30 days
+/// if that is the seller alone: that the administrator's address is verified, that the seller approves, as the seller and
+/// those above it ask (`signup_policy` of accounts). What could not be opened as it is asked for is refused now. It is
+/// ordered when it is accepted, at the price of then.
 ///
 /// The seller's own system sends the token: on the event `signup.created` it has one issued
 /// (`POST /v1/signups/{id}/verification_token`) and mails it in the seller's name. The page that the mail leads to sends it back
-/// (`POST /v1/signups/{id}/verify`). The keys of storefronts can do that and this, within limits of their own.
+/// (`POST /v1/signups/{id}/verify`). The keys of storefronts can do that and this, within limits of their own; a page draws
+/// its `Idempotency-Key` at random, is answered without waiting for the operation, and is shown nothing that is the seller's.
 #[utoipa::path(
     tag = "accounts",
     security(("oauth2" = ["signups:create"])),
     request_body = NewSignup,
     responses(
         (status = 202, description = "Accepted; the operation makes what the first order asks for", body = SignupView),
-        (status = 201, description = "It waits, or there was nothing to make", body = SignupView),
+        (status = 201, description = "It waits, or was made", body = SignupView),
+        (status = 200, description = "It was there already, under this external_id and with this content", body = SignupView),
     ),
 )]
 #[post("/signups")]
 async fn signups_create(mut caller: Caller<need::SignupsCreate>) -> Result<HttpResponse, Problem> {
     let body: NewSignup = caller.json().await?;
-    let asking = body.asking(caller.is_public());
+    let asking = body.asking();
     if let Some(storefront) = &caller.storefront {
         let key = &storefront.key;
+        if asking.quantity > key.signup_max_quantity {
+            let detail = format!("a shop's page takes {} at most", key.signup_max_quantity);
+            return Err(Error::invalid("/quantity", "too_large", detail).into());
+        }
         let caps = Caps {
             all: key.signups_per_hour.unsigned_abs(),
             address: key.signups_per_hour_per_address.unsigned_abs(),
@@ -197,8 +204,10 @@ async fn signups_create(mut caller: Caller<need::SignupsCreate>) -> Result<HttpR
     }
     caller
         .write(async move |work, actor| {
-            let stands = signups::create(work, actor, asking).await?;
-            Ok(answer(stands, StatusCode::CREATED))
+            let made = signups::create(work, actor, asking).await?;
+            let new = made.is_new();
+            let status = if new { StatusCode::CREATED } else { StatusCode::OK };
+            Ok(answer(actor, made.into_inner(), status))
         })
         .await
 }
@@ -253,8 +262,9 @@ struct Verification {
 
 /// Verify the administrator's address
 ///
-/// With the token that was sent there last. The account is opened now, unless the seller has to approve. Sent again, the
-/// same token changes nothing.
+/// With the token that was sent there last. The account is opened now, unless the seller has to approve; so it is where
+/// it cannot be opened any more as it was asked for, which the seller's `approve` tells the reason of. Sent again, the same
+/// token changes nothing.
 #[utoipa::path(
     tag = "accounts",
     security(("oauth2" = ["signups:create"])),
@@ -269,11 +279,11 @@ struct Verification {
 async fn signups_verify(mut caller: Caller<need::SignupsCreate>) -> Result<HttpResponse, Problem> {
     let body: Verification = caller.json().await?;
     let id = caller.id("sign-up")?;
-    let (token, is_public) = (sha256_hex(&body.token), caller.is_public());
+    let token = sha256_hex(&body.token);
     caller
         .write(async move |work, actor| {
-            let stands = signups::verify(work, actor, id, &token, is_public).await?;
-            Ok(answer(stands, StatusCode::OK))
+            let stands = signups::verify(work, actor, id, &token).await?;
+            Ok(answer(actor, stands, StatusCode::OK))
         })
         .await
 }
@@ -296,7 +306,7 @@ async fn signups_approve(caller: Caller<need::SignupsReview>) -> Result<HttpResp
     caller
         .write(async move |work, actor| {
             let stands = signups::approve(work, actor, id, &expected).await?;
-            Ok(answer(stands, StatusCode::OK))
+            Ok(answer(actor, stands, StatusCode::OK))
         })
         .await
 }
@@ -330,16 +340,17 @@ async fn signups_reject(mut caller: Caller<need::SignupsReview>) -> Result<HttpR
     let (id, expected) = (caller.id("sign-up")?, caller.if_match()?);
     let body = caller.json_or(Rejection::default()).await?;
     caller
-        .write(async move |work, _| {
+        .write(async move |work, actor| {
             let signup = signups::reject(work, id, body.reason, &expected).await?;
-            Ok(answer(Stands { signup, operation_id: None }, StatusCode::OK))
+            Ok(answer(actor, signup.into(), StatusCode::OK))
         })
         .await
 }
 
-fn answer(stands: Stands, otherwise: StatusCode) -> Answer {
+fn answer(actor: &Actor, stands: Stands, otherwise: StatusCode) -> Answer {
     let Signup { id, version, .. } = stands.signup;
     let view = SignupView::from(stands.signup);
+    let view = if actor.is_public { view.published() } else { view };
     let answer = Answer::accepted(stands.operation_id, otherwise, &view).version(version).about(id);
     Answer { location: answer.location.or(Some(format!("/v1/signups/{id}"))), ..answer }
 }

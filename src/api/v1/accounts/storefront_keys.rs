@@ -50,7 +50,7 @@ struct NewStorefrontKey {
     #[serde(default = "of_one")]
     #[schema(minimum = 1, maximum = 600, default = 60)]
     requests_per_minute_per_address: i64,
-    /// How many sign-ups are taken with it in an hour, of all visitors together, whichever replica they reach. It takes
+    /// How many sign-ups are taken with it in an hour, of all visitors together, and over all replicas that share a Redis. It takes
     /// none if this is 0 or left out.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 1000, default = 0, example = 60)]
@@ -59,6 +59,10 @@ struct NewStorefrontKey {
     #[serde(default = "signups_of_one")]
     #[schema(minimum = 1, maximum = 100, default = 5)]
     signups_per_hour_per_address: i64,
+    /// How much of a plan a sign-up with it takes at most.
+    #[serde(default = "ten")]
+    #[schema(minimum = 1, maximum = 1000, default = 10)]
+    signup_max_quantity: i64,
     /// Not later than the end of the caller's own key. A year from now if left out, or that end if it comes first.
     expires_at: Option<Time>,
 }
@@ -73,6 +77,10 @@ const fn of_one() -> i64 {
 
 const fn signups_of_one() -> i64 {
     5
+}
+
+const fn ten() -> i64 {
+    10
 }
 
 /// For how long a key is good if nothing is said.
@@ -101,7 +109,8 @@ async fn storefront_keys_list(mut caller: Caller<need::KeysRead>) -> Result<Http
 ///
 /// A key that may stand in a shop's pages: it is taken only with the `Origin` of one of them, it reads the plans that
 /// are on sale to the account (`GET /v1/plans`, `GET /v1/plans/{id}`) and what its customers pay for them
-/// (`GET /v1/catalog`), takes sign-ups if it is to (`POST /v1/signups`) and does nothing else, and it has rate limits of
+/// (`GET /v1/catalog`), takes sign-ups and their tokens if it is to
+/// (`POST /v1/signups`, `POST /v1/signups/{id}/verify`) and does nothing else, and it has rate limits of
 /// its own. It is no secret and can be read again. The caller's own key needs `catalog:read` as well, and `signups:create`
 /// for one that takes sign-ups.
 #[utoipa::path(
@@ -125,6 +134,7 @@ async fn storefront_keys_create(mut caller: Caller<need::KeysWrite>) -> Result<H
         requests_per_minute_per_address: body.requests_per_minute_per_address,
         signups_per_hour: body.signups_per_hour,
         signups_per_hour_per_address: body.signups_per_hour_per_address,
+        signup_max_quantity: body.signup_max_quantity,
         expires_at: body.expires_at.unwrap_or(end),
     };
     caller
@@ -170,6 +180,8 @@ struct StorefrontKeyChange {
     signups_per_hour: Option<i64>,
     #[schema(minimum = 1, maximum = 100, nullable = false)]
     signups_per_hour_per_address: Option<i64>,
+    #[schema(minimum = 1, maximum = 1000, nullable = false)]
+    signup_max_quantity: Option<i64>,
     /// Not later than the end of the caller's own key.
     #[schema(nullable = false)]
     expires_at: Option<Time>,
@@ -196,6 +208,7 @@ async fn storefront_keys_update(mut caller: Caller<need::KeysWrite>) -> Result<H
         requests_per_minute_per_address: body.requests_per_minute_per_address,
         signups_per_hour: body.signups_per_hour,
         signups_per_hour_per_address: body.signups_per_hour_per_address,
+        signup_max_quantity: body.signup_max_quantity,
         expires_at: body.expires_at,
     };
     caller
