@@ -134,6 +134,7 @@ ids! {
     ServerId = "srv";
     VirtualServerId = "vsr";
     PlanId = "pln";
+    AddonId = "add";
     PriceListId = "prl";
     QuoteId = "quo";
     OrderId = "ord";

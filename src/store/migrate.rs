@@ -60,6 +60,7 @@ const MIGRATIONS: &[(i64, &str, Sql)] = &[
     (26, "courses of subscriptions", apart!("0026_courses")),
     (27, "members", apart!("0027_members")),
     (28, "sign-ups", apart!("0028_signups")),
+    (29, "add-ons", apart!("0029_addons")),
 ];
 
 const fn both(text: &'static str) -> Sql {

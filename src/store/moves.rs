@@ -126,6 +126,7 @@ pub const MOVED: &[(&str, Sql)] = &[
     rows!("price_lists"),
     rows!("plan_versions", "plan_id" of "plans"),
     rows!("plans"),
+    rows!("addons"),
     rows!("key_spending", "key_id" of "api_keys"),
     rows!("api_keys"),
     rows!("members"),

@@ -23,6 +23,7 @@ pub async fn place(conn: &mut Conn, id: &str) -> Result<Option<Path>> {
         "srv" => path!("servers"),
         "vsr" => path!("virtual_servers"),
         "pln" => path!("plans"),
+        "add" => path!("addons"),
         "prl" => path!("price_lists"),
         "quo" => path!("quotes"),
         "ord" => path!("orders"),

@@ -7,6 +7,7 @@ use crate::sql;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Versioned {
     Account,
+    Addon,
     Key,
     Member,
     Order,
@@ -29,6 +30,7 @@ pub async fn lock(tx: &mut Tx, of: Versioned, id: &str) -> Result<Option<i64>> {
     }
     let text = match of {
         Versioned::Account => version!("accounts"),
+        Versioned::Addon => version!("addons"),
         Versioned::Key => version!("api_keys"),
         Versioned::Member => version!("members"),
         Versioned::Order => version!("orders"),

@@ -4,6 +4,7 @@
 mod common;
 
 mod accounts;
+mod addons;
 mod audit;
 mod audit_checkpoints;
 mod catalog;

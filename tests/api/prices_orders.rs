@@ -28,9 +28,9 @@ on_both_servers! {
         let tried = site.post("/v1/orders?dry_run=true").key(&sub.key).json(asked).send().await.is(202);
         let item = ordered(site, by, "seats", 249).await;
         let lines = json!([
-            {"component": "seat", "name": "Mailbox", "billing": "per_seat", "quantity": 249, "amount": eur(249 * 550)},
-            {"component": "setup", "name": "Set-up", "billing": "one_time", "quantity": 1, "amount": eur(1_100)},
-            {"component": "storage", "name": "Storage", "billing": "usage", "quantity": null, "amount": null},
+            {"addon": null, "component": "seat", "name": "Mailbox", "billing": "per_seat", "quantity": 249, "amount": eur(249 * 550)},
+            {"addon": null, "component": "setup", "name": "Set-up", "billing": "one_time", "quantity": 1, "amount": eur(1_100)},
+            {"addon": null, "component": "storage", "name": "Storage", "billing": "usage", "quantity": null, "amount": null},
         ]);
         let month = json!({"unit": "month", "count": 1});
         let due = json!({"lines": lines, "billing_period": month, "recurring": eur(249 * 550), "once": eur(1_100)});

@@ -8,7 +8,7 @@ async fn put(site: &Site, by: &str, account: &str, ceiling: Value) -> Answer {
     site.put(&format!("/v1/accounts/{account}/quotas/{KEY}")).anyway().key(by).json(ceiling).send().await
 }
 
-async fn taken(site: &Site, key: &str, holder: &str) -> (i64, i64, i64) {
+pub async fn taken(site: &Site, key: &str, holder: &str) -> (i64, i64, i64) {
     let row = site.quota(key, holder, KEY).await.expect("there is a ceiling");
     let number = |name: &str| row[name].as_i64().expect("a number");
     (number("ceiling"), number("used"), number("reserved"))

@@ -187,12 +187,13 @@ impl World {
         let of = self.actor(account);
         let placing = orders::Placing {
             account_id: None,
-            items: vec![orders::NewItem::Add {
+            items: vec![orders::NewItem::Add(orders::NewSubscription {
                 plan: "mail".into(),
                 quantity: 1,
+                addons: Vec::new(),
                 resources,
                 external_id: None,
-            }],
+            })],
             quote_id: None,
             external_id: None,
             metadata: BTreeMap::new(),

@@ -56,7 +56,7 @@ impl Ground {
         let path = operation.path.replace("{id}", object).replace("{key}", "mail.mailboxes");
         let query =
             if operation.name == "prices_withdraw" { format!("?valid_from={LATER}") } else { String::new() };
-        path.replace("{plan_id}", self.id("plans.own")) + &query
+        path.replace("{item_id}", self.id("plans.own")) + &query
     }
 
     pub fn id(&self, of: &str) -> &str {
@@ -142,6 +142,7 @@ impl Ground {
             ["mail", "dns"].map(|kind| json!({"service_type": kind, "server_id": server})).into();
         let virtual_server = make("virtual_servers", json!({"name": "all", "placement": placement})).await;
         let plan = make("plans", plan(&virtual_server, "own-mail")).await;
+        let addon = make("addons", addon("own-extra")).await;
         let list =
             make("price_lists", json!({"name": "own", "currency": "EUR", "buyer_id": self.below.id})).await;
         let price = json!({"rule": {"kind": "taken_over"}, "valid_from": LATER});
@@ -167,6 +168,7 @@ impl Ground {
             ("servers.own", server),
             ("virtual_servers.own", virtual_server),
             ("plans.own", plan),
+            ("addons.own", addon),
             ("price_lists.own", list),
         ]);
     }
@@ -261,6 +263,10 @@ pub fn terms(virtual_server: &str) -> Value {
         "quotas": mail_quotas(2),
         "components": [{"code": "seat", "name": "Seat", "billing": "per_seat"}],
     })
+}
+
+pub fn addon(code: &str) -> Value {
+    json!({"code": code, "name": code, "terms": {"quotas": [{"key": "mail.mailboxes", "per_unit": 1}]}})
 }
 
 /// An account with a key that has every scope there is: nothing but the tree stands in its way.

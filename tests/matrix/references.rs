@@ -144,7 +144,35 @@ const REFERENCES: &[Reference] = &[
         body: |id| json!({"quote_id": id, "quantity": 4}),
         sold: false,
     },
-    // A text, as a plan can be named by its code as well.
+    Reference {
+        operation: "subscriptions_change_addon",
+        member: "/quote_id",
+        of: "quotes.own",
+        body: |id| json!({"quote_id": id, "addon": "own", "quantity": 1}),
+        sold: false,
+    },
+    Reference {
+        operation: "addons_create",
+        member: "/terms/plan_ids/*",
+        of: "plans.own",
+        body: |id| of_plan(id, json!({"code": "made", "name": "Made"})),
+        sold: true,
+    },
+    Reference {
+        operation: "addons_update",
+        member: "/terms/plan_ids/*",
+        of: "plans.own",
+        body: |id| of_plan(id, json!({})),
+        sold: true,
+    },
+    // Texts, as plans and add-ons can be named by their codes as well.
+    Reference {
+        operation: "orders_place",
+        member: "/items/*/addons/*/addon",
+        of: "addons.own",
+        body: |id| json!({"items": [{"action": "add", "plan": "own", "addons": [{"addon": id, "quantity": 1}]}]}),
+        sold: true,
+    },
     Reference {
         operation: "orders_place",
         member: "/items/*/plan",
@@ -174,6 +202,12 @@ const REFERENCES: &[Reference] = &[
         sold: true,
     },
 ];
+
+/// An add-on for one plan.
+fn of_plan(id: &str, mut asked: Value) -> Value {
+    asked["terms"] = json!({"quotas": [{"key": "mail.mailboxes", "per_unit": 1}], "plan_ids": [id]});
+    asked
+}
 
 /// The places in a schema where identifiers stand.
 fn places(document: &Value, schema: &Value, at: &str, open: &mut Vec<String>, found: &mut BTreeSet<String>) {

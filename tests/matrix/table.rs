@@ -1,6 +1,6 @@
 //! For each operation of the document, on what it is tried and with which body. The walk fails while one is missing.
 
-use super::ground::{Ground, mailbox, plan, signup, terms};
+use super::ground::{Ground, addon, mailbox, plan, signup, terms};
 use super::*;
 
 /// Who succeeds with it.
@@ -118,6 +118,10 @@ pub const TABLE: &[Row] = &[
         "plans.own",
         |ground| json!({"terms": terms(ground.id("virtual_servers.own"))}),
     ),
+    plain("addons_list"),
+    make("addons_create", |_| addon("made")),
+    sold(on("addons_get", "addons.own")),
+    with("addons_update", "addons.own", renamed),
     plain("price_lists_list"),
     make("price_lists_create", |_| json!({"name": "Made", "currency": "EUR"})),
     on("price_lists_get", "price_lists.own"),
@@ -127,6 +131,7 @@ pub const TABLE: &[Row] = &[
     on("prices_withdraw", "price_lists.own"),
     on("price_lists_delete", "price_lists.own"),
     plain("catalog_list"),
+    plain("catalog_addons"),
     on("plans_pause", "plans.own"),
     on("plans_activate", "plans.own"),
     plain("quotes_list"),
@@ -138,6 +143,11 @@ pub const TABLE: &[Row] = &[
     on("orders_cancel", "orders.queued"),
     on("orders_retry", "orders.failed"),
     with("subscriptions_change_quantity", "subscriptions.own", |_| json!({"quantity": 6})),
+    with(
+        "subscriptions_change_addon",
+        "subscriptions.own",
+        |ground| json!({"addon": ground.id("addons.own"), "quantity": 1}),
+    ),
     with("subscriptions_change_plan", "subscriptions.own", |ground| json!({"plan": ground.id("plans.own")})),
     plain("signups_list"),
     make("signups_create", |ground| signup(ground.id("plans.own"), "made@own.example")),

@@ -326,8 +326,9 @@ async fn from_elsewhere(site: &Site, ground: &Ground, step: &Step<'_>, before: &
                     // What it asked is in its own log.
                     seen.text = seen.ids().concat();
                 }
-                // Who is below buys the owner's plans and so sees them, and itself.
-                let visible = |id: &str| role == "below" && id == ground.id("plans.own");
+                // Who is below buys what the owner sells and so sees it, and itself.
+                let sold = [ground.id("plans.own"), ground.id("addons.own")];
+                let visible = |id: &str| role == "below" && sold.contains(&id);
                 for id in ground.ids.values().filter(|id| !visible(id)) {
                     assert!(!seen.text.contains(id.as_str()), "{place} tells of {id}: {}", seen.text);
                 }

@@ -5,6 +5,7 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use tenantry::domain::services::holds::On;
 use tenantry::model::Json;
+use tenantry::model::catalog::items::ItemId;
 use tenantry::model::catalog::price_lists::{Adjustment, Offers, Plain, Price, PriceList, Rule};
 use tenantry::model::commerce::orders::Order;
 use tenantry::model::ids::{AccountId, KeyId, PriceListId};
@@ -85,7 +86,7 @@ async fn prices(tx: &mut Tx, world: &World, order: &Order) {
     }
     let price = Price {
         price_list_id: lists[0].id,
-        plan_id: subscription.plan_id,
+        item_id: ItemId::Plan(subscription.plan_id),
         valid_from: world.clock.now(),
         account_id: operator.id,
         path: operator.path.clone(),
@@ -93,7 +94,7 @@ async fn prices(tx: &mut Tx, world: &World, order: &Order) {
         created_at: world.clock.now(),
     };
     catalog::prices::put(tx, &price).await.unwrap();
-    let found = catalog::prices::at(tx, &[lists[0].id], &[price.plan_id], price.valid_from).await.unwrap();
+    let found = catalog::prices::at(tx, &[lists[0].id], &[price.item_id], price.valid_from).await.unwrap();
     assert_eq!(found.len(), 1);
 }
 

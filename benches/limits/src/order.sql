@@ -27,8 +27,8 @@ SELECT q.holder, q.key, q.account_id, q.path, q.mode, q.ceiling, q.used, q.reser
     q.holder IN (SELECT value FROM json_each(:holders)) AND q.key IN (SELECT value FROM json_each(:quota_keys));
 
 INSERT INTO subscriptions (id, account_id, path, status, plan_id, plan_version, quantity, order_id, external_id,
-    metadata, version, created_at, updated_at, billing_period, plan_code) VALUES (:subscription, :account, :path, 'pending',
-    :plan, 1, 5, :order, NULL, '{}', 1, :now, :now, '{"unit":"month","count":1}', 'hosted-mail');
+    metadata, version, created_at, updated_at, billing_period, plan_code, addons) VALUES (:subscription, :account, :path, 'pending',
+    :plan, 1, 5, :order, NULL, '{}', 1, :now, :now, '{"unit":"month","count":1}', 'hosted-mail', '[]');
 
 INSERT INTO services (id, account_id, path, subscription_id, type, name, lifecycle, applied_access, server_id,
     settings, observed, version, created_at, updated_at) VALUES (:service, :account, :path, :subscription, 'mail', 'Hosted mail',

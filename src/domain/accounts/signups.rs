@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::accounts::{self, Made, Opening, open};
 use super::members::{self, Appointing};
-use crate::domain::commerce::orders::{self, NewItem, Placing};
+use crate::domain::commerce::orders::{self, NewItem, NewSubscription, Placing};
 use crate::domain::services::resources::NewResource;
 use crate::domain::{Error, Fault, Object, Result, Work, check_version};
 use crate::model::accounts::accounts::AccountType;
@@ -318,12 +318,13 @@ async fn accept(work: &mut Work, actor: &Actor, signup: &mut Signup) -> Result<(
         metadata: BTreeMap::new(),
     };
     let member = members::add(work, &account, owner).await?;
-    let item = NewItem::Add {
+    let item = NewItem::Add(NewSubscription {
         plan: signup.plan.clone(),
         quantity: signup.quantity,
+        addons: Vec::new(),
         resources: signup.domain.clone().map(domain).into_iter().collect(),
         external_id: None,
-    };
+    });
     let placing = Placing {
         account_id: Some(account.id),
         items: vec![item],

@@ -87,8 +87,8 @@ async fn check_terms(work: &mut Work, actor: &Actor, terms: &PlanTerms, at: &str
     if faults.is_empty() { Ok(()) } else { Err(Error::Invalid(faults)) }
 }
 
-/// What is wrong with what a plan charges.
-fn misplaced(components: &[Component], usable: &BTreeSet<QuotaKey>, at: &str) -> Vec<Fault> {
+/// What is wrong with what a plan or add-on charges.
+pub(super) fn misplaced(components: &[Component], usable: &BTreeSet<QuotaKey>, at: &str) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut codes = BTreeSet::new();
     for (n, component) in components.iter().enumerate() {
@@ -96,7 +96,7 @@ fn misplaced(components: &[Component], usable: &BTreeSet<QuotaKey>, at: &str) ->
             faults.push(Fault::at(format!("{at}/components/{n}/{member}"), code, detail));
         };
         if !codes.insert(&component.code) {
-            fault("code", "duplicate", "is in the plan twice");
+            fault("code", "duplicate", "is there twice");
         }
         match (component.billing, component.measures) {
             (Billing::Usage, None) => {

@@ -8,13 +8,15 @@ use super::pricing::Counter;
 use crate::domain::accounts::accounts::open;
 use crate::domain::{Error, Fault, Object, Result, Work, check_version};
 use crate::model::accounts::accounts::AccountType;
+use crate::model::catalog::addons::Addon;
 use crate::model::catalog::components::Tier;
+use crate::model::catalog::items::{Item, ItemId};
 use crate::model::catalog::plans::Plan;
 use crate::model::catalog::price_lists::{
     Adjustment, Offers, Price, PriceEntry, PriceList, PriceListView, Rule,
 };
 use crate::model::events::events::EventType;
-use crate::model::ids::{AccountId, PlanId, PriceListId};
+use crate::model::ids::{AccountId, AddonId, PlanId, PriceListId};
 use crate::model::money::{Currency, Rate};
 use crate::model::text::pointer_step;
 use crate::model::{Actor, Json, Path, Precondition, Time};
@@ -109,12 +111,12 @@ pub async fn remove(work: &mut Work, actor: &Actor, id: PriceListId, expected: &
     Ok(())
 }
 
-/// Has a list say something of a plan from a time on, now if none is named.
+/// Has a list say something of a plan or add-on from a time on, now if none is named.
 pub async fn set_price(
     work: &mut Work,
     actor: &Actor,
     id: PriceListId,
-    plan_id: PlanId,
+    item_id: ItemId,
     rule: Rule,
     valid_from: Option<Time>,
     expected: &Precondition,
@@ -125,11 +127,19 @@ pub async fn set_price(
         let detail = "must not lie in the past: what was ordered until now was ordered at the prices of then";
         return Err(Error::invalid("/valid_from", "in_the_past", detail));
     }
-    let plan = sellable(work, &list.path, plan_id).await?;
-    check(work, &list, &plan, &rule).await?;
+    match item_id {
+        ItemId::Plan(id) => {
+            let plan = sellable_plan(work, &list.path, id).await?;
+            check(work, &list, plan, &rule).await?;
+        }
+        ItemId::Addon(id) => {
+            let addon = sellable_addon(work, &list.path, id).await?;
+            check(work, &list, addon, &rule).await?;
+        }
+    }
     let price = Price {
         price_list_id: id,
-        plan_id,
+        item_id,
         valid_from,
         account_id: list.account_id,
         path: list.path.clone(),
@@ -147,12 +157,12 @@ pub async fn withdraw_price(
     work: &mut Work,
     actor: &Actor,
     id: PriceListId,
-    plan_id: PlanId,
+    item_id: ItemId,
     valid_from: Time,
     expected: &Precondition,
 ) -> Result<PriceList> {
     let list = find(work, actor, id, expected).await?;
-    let found = store::catalog::prices::find(&mut work.tx, id, plan_id, valid_from).await?;
+    let found = store::catalog::prices::find(&mut work.tx, id, item_id, valid_from).await?;
     let price = found.ok_or(Error::NotFound("price"))?;
     if price.valid_from <= work.now {
         return Err(Error::State {
@@ -161,7 +171,7 @@ pub async fn withdraw_price(
             allowed: Vec::new(),
         });
     }
-    store::catalog::prices::remove(&mut work.tx, id, plan_id, valid_from).await?;
+    store::catalog::prices::remove(&mut work.tx, id, item_id, valid_from).await?;
     let list = save(work, list).await?;
     tell_price(work, EventType::PriceWithdrawn, &list, &price);
     Ok(list)
@@ -194,7 +204,7 @@ async fn save(work: &mut Work, mut list: PriceList) -> Result<PriceList> {
 }
 
 /// The plan, if the account at `seller` may sell it: its own, or one that is on sale above.
-async fn sellable(work: &mut Work, seller: &Path, id: PlanId) -> Result<Plan> {
+async fn sellable_plan(work: &mut Work, seller: &Path, id: PlanId) -> Result<Plan> {
     let own = store::catalog::plans::find(&mut work.tx, id).await?.filter(|plan| plan.path == *seller);
     let found = match own {
         Some(plan) => Some(plan),
@@ -206,24 +216,34 @@ async fn sellable(work: &mut Work, seller: &Path, id: PlanId) -> Result<Plan> {
     found.ok_or(Error::NotFound("plan"))
 }
 
-async fn check(work: &mut Work, list: &PriceList, plan: &Plan, rule: &Rule) -> Result<()> {
+/// The add-on, if the account at `seller` may sell it.
+async fn sellable_addon(work: &mut Work, seller: &Path, id: AddonId) -> Result<Addon> {
+    let own = store::catalog::addons::find(&mut work.tx, id).await?.filter(|addon| addon.path == *seller);
+    let found = match own {
+        Some(addon) => Some(addon),
+        None => store::catalog::addons::offered(&mut work.tx, seller, &id.to_string()).await?,
+    };
+    found.ok_or(Error::NotFound("add-on"))
+}
+
+async fn check<I: Item>(work: &mut Work, list: &PriceList, item: I, rule: &Rule) -> Result<()> {
     let fixed = match rule {
         Rule::Fixed(fixed) => fixed,
         Rule::TakenOver(_) | Rule::MarkedUp(_) | Rule::Discounted(_) => {
-            return check_rate(work, list, plan).await;
+            return check_rate(work, list, item).await;
         }
         Rule::Unlisted(_) | Rule::Withheld(_) => return Ok(()),
     };
     let mut faults = Vec::new();
-    let codes: Vec<_> = plan.terms.components.iter().map(|component| component.code.as_str()).collect();
+    let codes: Vec<_> = item.components().iter().map(|component| component.code.as_str()).collect();
     for code in codes.iter().filter(|code| !fixed.components.contains_key(**code)) {
-        let detail = format!("lacks {code:?}, which the plan charges");
+        let detail = format!("lacks {code:?}, which is charged");
         faults.push(Fault::at("/rule/components", "missing_component", detail));
     }
     for (code, price) in &fixed.components {
         let place = format!("/rule/components/{}", pointer_step(code));
         if !codes.contains(&code.as_str()) {
-            let detail = format!("the plan charges no {code:?}; it charges {}", codes.join(", "));
+            let detail = format!("there is no {code:?} to charge; there is {}", codes.join(", "));
             faults.push(Fault::at(&place, "unknown_component", detail));
         }
         if let Some(detail) = misplaced(&price.tiers) {
@@ -244,12 +264,12 @@ fn misplaced(tiers: &[Tier]) -> Option<&'static str> {
 }
 
 /// A rule that goes by what the account pays needs a rate where that is in another currency.
-async fn check_rate(work: &mut Work, list: &PriceList, plan: &Plan) -> Result<()> {
+async fn check_rate<I: Item>(work: &mut Work, list: &PriceList, item: I) -> Result<()> {
     if list.exchange_rate.is_some() {
         return Ok(());
     }
     let counter = Counter::of(&mut work.tx, &list.path).await?;
-    let sold = counter.sold(&mut work.tx, vec![plan.clone()], work.now).await?;
+    let sold = counter.sold(&mut work.tx, vec![item], work.now).await?;
     match sold.first() {
         Some((_, Some(price))) if price.currency != list.currency => {
             let detail = format!(
@@ -273,6 +293,6 @@ fn tell(work: &mut Work, event_type: EventType, list: &PriceList, before: Option
 
 fn tell_price(work: &mut Work, event_type: EventType, list: &PriceList, price: &Price) {
     let view = PriceEntry::from(price.clone());
-    let object = Object::new(format!("{}/{}", list.id, price.plan_id), list.version, &view);
+    let object = Object::new(format!("{}/{}", list.id, price.item_id), list.version, &view);
     work.event(event_type, (list.account_id, &list.path), "price", object);
 }

@@ -1,9 +1,9 @@
-//! What a buyer pays for a plan: the price goes down the tree from the plan's account to the buyer's seller, and each
+//! What a buyer pays for a plan or add-on: the price goes down the tree from its account to the buyer's seller, and each
 //! account on the way makes of what it pays what it charges.
 
 use crate::domain::Result;
-use crate::model::catalog::components::PlanPrice;
-use crate::model::catalog::plans::Plan;
+use crate::model::catalog::components::ItemPrice;
+use crate::model::catalog::items::Item;
 use crate::model::catalog::price_lists::{Passed, Price, PriceList, passed_on};
 use crate::model::{Path, Time};
 use crate::store;
@@ -40,31 +40,31 @@ impl Counter {
         Ok(Self { sellers, way, lists })
     }
 
-    /// Those of the plans that are sold here, in their order, each with what it costs; none where nobody has set a price,
+    /// Those of the items that are sold here, in their order, each with what it costs; none where nobody has set a price,
     /// as for a plan of the buyer's own.
-    pub async fn sold(
+    pub async fn sold<I: Item>(
         &self,
         conn: &mut Conn,
-        plans: Vec<Plan>,
+        items: Vec<I>,
         now: Time,
-    ) -> Result<Vec<(Plan, Option<PlanPrice>)>> {
+    ) -> Result<Vec<(I, Option<ItemPrice>)>> {
         let lists: Vec<_> = self.lists.iter().map(|list| list.id).collect();
-        let ids: Vec<_> = plans.iter().map(|plan| plan.id).collect();
+        let ids: Vec<_> = items.iter().map(Item::item_id).collect();
         let said = store::catalog::prices::at(conn, &lists, &ids, now).await?;
-        let sold = plans.into_iter().filter_map(|plan| match self.price(&plan, &said) {
-            Passed::Unpriced => Some((plan, None)),
-            Passed::Priced(price) => Some((plan, Some(price))),
+        let sold = items.into_iter().filter_map(|item| match self.price(&item, &said) {
+            Passed::Unpriced => Some((item, None)),
+            Passed::Priced(price) => Some((item, Some(price))),
             Passed::Kept => None,
         });
         Ok(sold.collect())
     }
 
-    fn price(&self, plan: &Plan, said: &[Price]) -> Passed {
-        let own_and_below = self.sellers.iter().filter(|seller| seller.depth() >= plan.path.depth());
+    fn price(&self, item: &impl Item, said: &[Price]) -> Passed {
+        let own_and_below = self.sellers.iter().filter(|seller| seller.depth() >= item.path().depth());
         own_and_below.filter_map(|seller| self.list(seller)).fold(Passed::Unpriced, |pays, list| {
-            let of_plan = |price: &&Price| price.price_list_id == list.id && price.plan_id == plan.id;
-            let rule = said.iter().find(of_plan).map(|price| &price.rule.0);
-            passed_on(&plan.terms.components, pays, list, rule)
+            let of_item = |price: &&Price| price.price_list_id == list.id && price.item_id == item.item_id();
+            let rule = said.iter().find(of_item).map(|price| &price.rule.0);
+            passed_on(item.components(), pays, list, rule)
         })
     }
 

@@ -1,36 +1,35 @@
-//! Moving a subscription to another quantity or plan.
+//! Moving a subscription to another quantity, plan or number of add-ons.
 
 use serde_json::json;
 
+use super::ceilings::{self, grants};
 use super::offers::{self, Bought};
-use super::orders::{allocated, grants};
+use super::orders::by_code;
 use super::quotes;
-use crate::domain::{Error, Object, Result, Work, quotas};
+use crate::domain::{Error, Object, Result, Work};
 use crate::model::accounts::accounts::Account;
 use crate::model::catalog::plans::PlanTerms;
-use crate::model::commerce::orders::{Item, ItemRequest, ItemStatus};
+use crate::model::commerce::addons::SubscriptionAddon;
+use crate::model::commerce::orders::{Item, ItemRequest, ItemStatus, SubscriptionChange};
 use crate::model::commerce::quotes::Quoted;
 use crate::model::commerce::subscriptions::{Subscription, SubscriptionStatus};
 use crate::model::events::events::EventType;
 use crate::model::ids::SubscriptionId;
 use crate::model::money::Money;
-use crate::model::quotas::{Mode, Quota, QuotaKey};
 use crate::model::{Json, Subtree};
 use crate::store;
-use crate::store::quotas::quotas::Holder;
 
-/// Changes a subscription's quantity, plan or both, its ceilings, and what it draws from the accounts above.
+/// Changes what a subscription is asked to be, its ceilings, and what it draws from the accounts above.
 /// Less than is used is refused: nothing is ever taken from a customer by a smaller number. Tells what each billing period
 /// costs more from now on.
 pub(super) async fn apply(
     work: &mut Work,
     account: &Account,
     at: usize,
-    id: SubscriptionId,
-    quantity: Option<i64>,
-    plan: Option<String>,
+    change: SubscriptionChange,
     quoted: Option<&Quoted>,
 ) -> Result<(Item, Option<Money>)> {
+    let id = change.subscription_id;
     let subscription = find(work, account, at, id).await?;
     if !matches!(subscription.status, SubscriptionStatus::Active | SubscriptionStatus::Trialing) {
         return Err(Error::State {
@@ -39,27 +38,25 @@ pub(super) async fn apply(
             allowed: Vec::new(),
         });
     }
-    let to = (quantity, plan.as_deref());
-    let bought = offers::changed(work, account, at, &subscription, to, quoted).await?;
-    let Bought { plan_id, plan_version, code, terms, quantity: new_quantity, agreed, charges, proration } =
-        bought;
+    let bought = offers::changed(work, account, at, &subscription, &change, quoted).await?;
+    let Bought { plan_id, plan_version, code, terms, quantity, agreed, addons, charges, proration } = bought;
     let is_other = |quoted: &Quoted| {
-        (quoted.plan_id, quoted.plan_version, quoted.quantity) != (plan_id, plan_version, new_quantity)
-            || quoted.charges != charges
+        (quoted.plan_id, quoted.plan_version, quoted.quantity) != (plan_id, plan_version, quantity)
+            || (&quoted.addons, &quoted.charges) != (&addons, &charges)
     };
     if quoted.is_some_and(is_other) {
         return Err(quotes::differs(at));
     }
-    let before = subscription.price.as_ref().and_then(|agreed| agreed.charges(subscription.quantity));
+    let before = subscription.charges();
     let more = charges.as_ref().map(|charges| charges.above(before.as_ref()));
     let mut expires_at = subscription.expires_at;
-    if plan.is_some() {
+    if change.plan.is_some() {
         let former = self::terms(work, &subscription).await?;
         check_same_services(at, &former, &terms)?;
         check_tried(&subscription, &terms)?;
         expires_at = subscription.expires_with(&former, &terms, work.now);
     }
-    move_ceilings(work, at, &subscription, &terms, new_quantity).await?;
+    ceilings::change(work, at, &subscription, &grants(&terms, quantity, &addons)).await?;
 
     let price = agreed.map(Json);
     let billing_period = Json(terms.billing_period);
@@ -70,8 +67,9 @@ pub(super) async fn apply(
         plan_id,
         plan_code: code.clone(),
         plan_version,
-        quantity: new_quantity,
+        quantity,
         price,
+        addons: Json(addons),
         billing_period,
         anchored_at,
         expires_at,
@@ -80,9 +78,12 @@ pub(super) async fn apply(
     if !store::commerce::subscriptions::change(&mut work.tx, &changed, work.now).await? {
         return Err(Error::Busy);
     }
+    let had_and_has = [subscription.addons.as_slice(), changed.addons.as_slice()].concat();
+    let addons = by_code(change.addons, &had_and_has);
+    let asked = SubscriptionChange { plan: change.plan.map(|_| code), addons, ..change };
     recorded(work, &subscription, changed);
     let item = Item {
-        request: ItemRequest::Change { subscription_id: id, quantity, plan: plan.map(|_| code) },
+        request: ItemRequest::Change(asked),
         status: ItemStatus::Done,
         subscription_id: id,
         service_ids: Vec::new(),
@@ -141,75 +142,23 @@ fn check_same_services(at: usize, now: &PlanTerms, terms: &PlanTerms) -> Result<
     Err(Error::invalid(format!("/items/{at}/plan"), "plan_not_applicable", detail))
 }
 
-async fn move_ceilings(
-    work: &mut Work,
-    at: usize,
-    subscription: &Subscription,
-    terms: &PlanTerms,
-    quantity: i64,
-) -> Result<()> {
-    let holder = subscription.id.to_string();
-    let rows = store::quotas::quotas::of_holder(&mut work.tx, &holder).await?;
-    let grants = grants(terms, quantity);
-    let too_small: Vec<_> = rows
-        .iter()
-        .filter(|row| {
-            let ceiling = grants.iter().find(|grant| grant.key == row.key).map_or(0, |grant| grant.ceiling);
-            row.used + row.reserved > ceiling
-        })
-        .map(|row| {
-            let detail = format!("{} has {} in use", row.key, row.used + row.reserved);
-            crate::domain::Fault::at(format!("/items/{at}"), "quota_in_use", detail)
-        })
-        .collect();
-    if !too_small.is_empty() {
-        return Err(Error::Invalid(too_small));
-    }
-    let Drawn { more, less } = drawn(&rows, &allocated(&grants));
-    for row in rows.iter().filter(|row| !grants.iter().any(|grant| grant.key == row.key)) {
-        store::quotas::quotas::remove(&mut work.tx, &holder, row.key).await?;
-    }
-    let to =
-        Holder { subscription: subscription.id, account: subscription.account_id, path: &subscription.path };
-    store::quotas::quotas::regrant(&mut work.tx, to, &grants, work.now).await?;
-    quotas::granted(work, &subscription.path, &more, subscription.id, true).await?;
-    quotas::give_back(work, &subscription.path, &less).await
-}
-
-/// How a subscription's draw on the accounts above changes.
-#[derive(Default)]
-struct Drawn {
-    more: Vec<(QuotaKey, i64)>,
-    less: Vec<(QuotaKey, i64)>,
-}
-
-fn drawn(rows: &[Quota], wanted: &[(QuotaKey, i64)]) -> Drawn {
-    let held = |key: QuotaKey| {
-        let row = rows.iter().find(|row| row.key == key && row.mode == Mode::Allocated);
-        row.map_or(0, |row| row.ceiling)
-    };
-    let mut keys: Vec<_> = wanted.iter().map(|(key, _)| *key).chain(rows.iter().map(|row| row.key)).collect();
-    keys.sort();
-    keys.dedup();
-    let mut drawn = Drawn::default();
-    for key in keys {
-        let wanted = wanted.iter().find(|(wanted, _)| *wanted == key).map_or(0, |(_, amount)| *amount);
-        match wanted - held(key) {
-            0 => {}
-            grown @ 1.. => drawn.more.push((key, grown)),
-            shrunk => drawn.less.push((key, -shrunk)),
-        }
-    }
-    drawn
-}
-
 fn recorded(work: &mut Work, before: &Subscription, changed: Subscription) {
     let changed = Subscription { version: before.version + 1, updated_at: work.now, ..changed };
-    let moved = (before.plan_id, before.plan_version) != (changed.plan_id, changed.plan_version);
-    let event =
-        if moved { EventType::SubscriptionPlanChanged } else { EventType::SubscriptionQuantityChanged };
-    let previous =
-        json!({"plan": before.plan_code, "plan_version": before.plan_version, "quantity": before.quantity});
+    let plan = |of: &Subscription| (of.plan_id, of.plan_version);
+    let event = match plan(before) != plan(&changed) {
+        true => EventType::SubscriptionPlanChanged,
+        false if before.addons != changed.addons && before.quantity == changed.quantity => {
+            EventType::SubscriptionAddonsChanged
+        }
+        false => EventType::SubscriptionQuantityChanged,
+    };
+    let addons: Vec<_> = before.addons.iter().cloned().map(SubscriptionAddon::from).collect();
+    let previous = json!({
+        "plan": before.plan_code,
+        "plan_version": before.plan_version,
+        "quantity": before.quantity,
+        "addons": addons,
+    });
     let (id, version, of) = (changed.id, changed.version, (changed.account_id, changed.path.clone()));
     let view = changed.seen_at(work.now);
     let object = Object::new(id, version, &view).instead_of(previous);

@@ -1,4 +1,6 @@
-pub mod changes;
+mod addons;
+mod ceilings;
+mod changes;
 mod contents;
 mod offers;
 pub mod orders;

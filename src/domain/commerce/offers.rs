@@ -1,13 +1,15 @@
 //! What an item of an order buys: the plan as it is sold to the account, and at what price.
 
+use super::addons::{self, Beside};
 use super::changes;
 use crate::domain::catalog::pricing::Counter;
 use crate::domain::{Error, Result, Work};
 use crate::model::Time;
 use crate::model::accounts::accounts::Account;
 use crate::model::catalog::plans::{Plan, PlanTerms};
+use crate::model::commerce::addons::Added;
 use crate::model::commerce::charges::{Agreed, Charges};
-use crate::model::commerce::orders::ItemRequest;
+use crate::model::commerce::orders::{ItemRequest, SubscriptionChange};
 use crate::model::commerce::proration::{Left, Proration};
 use crate::model::commerce::quotes::Quoted;
 use crate::model::commerce::subscriptions::Subscription;
@@ -67,17 +69,38 @@ fn check_quantity(at: usize, terms: &PlanTerms, quantity: i64) -> Result<()> {
     }
 }
 
-/// What the item costs in this quantity.
-pub(super) fn charges(at: usize, agreed: Option<&Agreed>, quantity: i64) -> Result<Option<Charges>> {
-    let Some(agreed) = agreed else { return Ok(None) };
-    let charges = agreed.charges(quantity).ok_or_else(|| {
-        let detail = "costs more than can be counted; order less at once";
-        Error::invalid(format!("/items/{at}/quantity"), "too_large", detail)
-    })?;
-    Ok(Some(charges))
+/// What the item costs in this quantity with new add-ons.
+pub(super) fn comes_to(
+    at: usize,
+    agreed: Option<&Agreed>,
+    quantity: i64,
+    addons: &[Added],
+) -> Result<Option<Charges>> {
+    let plan = agreed.map(|agreed| agreed.charges(quantity).ok_or_else(|| too_much(at))).transpose()?;
+    with_addons(at, plan, addons, &[])
 }
 
-/// What a subscription comes to be: the plan in its version, how much of it, and what that costs.
+/// What the plan comes to with add-ons: of those that it had, what was charged once is not charged again.
+fn with_addons(at: usize, plan: Option<Charges>, addons: &[Added], had: &[Added]) -> Result<Option<Charges>> {
+    let mut parts: Vec<_> = plan.into_iter().collect();
+    for addon in addons {
+        let Some(agreed) = addon.agreed() else { continue };
+        let charges = addon.charges(&agreed).ok_or_else(|| too_much(at))?;
+        let is_had = had.iter().any(|had| had.addon_id == addon.addon_id);
+        parts.push(if is_had { charges.of_running() } else { charges });
+    }
+    match parts.is_empty() {
+        true => Ok(None),
+        false => Charges::together(parts).ok_or_else(|| too_much(at)).map(Some),
+    }
+}
+
+fn too_much(at: usize) -> Error {
+    let detail = "costs more than can be counted; order less at once";
+    Error::invalid(format!("/items/{at}/quantity"), "too_large", detail)
+}
+
+/// What a subscription comes to be: the plan in its version, how much of it and beside it, and what that costs.
 pub(super) struct Bought {
     pub plan_id: PlanId,
     pub plan_version: i64,
@@ -85,16 +108,24 @@ pub(super) struct Bought {
     pub terms: PlanTerms,
     pub quantity: i64,
     pub agreed: Option<Agreed>,
+    pub addons: Vec<Added>,
     pub charges: Option<Charges>,
     pub proration: Option<Proration>,
 }
 
 impl Bought {
+    /// The plan alone.
     fn new(at: usize, Sold { offer, agreed }: Sold, quantity: i64) -> Result<Self> {
         let Plan { id, current, code, terms, .. } = offer.plan;
-        let charges = charges(at, agreed.as_ref(), quantity)?;
+        let charges = comes_to(at, agreed.as_ref(), quantity, &[])?;
         let (plan_id, plan_version, terms) = (id, current, terms.0);
-        Ok(Self { plan_id, plan_version, code, terms, quantity, agreed, charges, proration: None })
+        let addons = Vec::new();
+        Ok(Self { plan_id, plan_version, code, terms, quantity, agreed, addons, charges, proration: None })
+    }
+
+    fn beside(&self) -> Beside<'_> {
+        let currency = self.agreed.as_ref().map(|agreed| agreed.price.currency);
+        Beside { plan_id: self.plan_id, terms: &self.terms, currency }
     }
 }
 
@@ -105,14 +136,18 @@ pub(super) async fn changed(
     account: &Account,
     at: usize,
     runs: &Subscription,
-    to: (Option<i64>, Option<&str>),
+    to: &SubscriptionChange,
     quoted: Option<&Quoted>,
 ) -> Result<Bought> {
-    let quantity = to.0.unwrap_or(runs.quantity);
-    let bought = match to.1 {
+    let quantity = to.quantity.unwrap_or(runs.quantity);
+    let bought = match &to.plan {
         Some(plan) => Bought::new(at, sold(work, account, at, plan, quantity, quoted).await?, quantity)?,
         None => kept(work, at, runs, quantity).await?,
     };
+    let addons =
+        addons::bought(work, account, at, &bought.beside(), &runs.addons, &to.addons, quoted).await?;
+    let charges = with_addons(at, bought.charges.clone(), &addons, &runs.addons)?;
+    let bought = Bought { addons, charges, ..bought };
     Ok(Bought { proration: proration(runs, &bought, work.now), ..bought })
 }
 
@@ -121,10 +156,10 @@ async fn kept(work: &mut Work, at: usize, runs: &Subscription, quantity: i64) ->
     let terms = changes::terms(work, runs).await?;
     check_quantity(at, &terms, quantity)?;
     let agreed = runs.price.clone().map(|agreed| agreed.0);
-    let charges = charges(at, agreed.as_ref(), quantity)?.map(Charges::of_running);
+    let charges = comes_to(at, agreed.as_ref(), quantity, &[])?.map(Charges::of_running);
     let code = runs.plan_code.clone();
-    let (plan_id, plan_version) = (runs.plan_id, runs.plan_version);
-    Ok(Bought { plan_id, plan_version, code, terms, quantity, agreed, charges, proration: None })
+    let (plan_id, plan_version, addons) = (runs.plan_id, runs.plan_version, Vec::new());
+    Ok(Bought { plan_id, plan_version, code, terms, quantity, agreed, addons, charges, proration: None })
 }
 
 /// What the change comes to for the period that runs. Periods of another length begin anew.
@@ -134,9 +169,8 @@ fn proration(runs: &Subscription, bought: &Bought, now: Time) -> Option<Proratio
         true => left.runs,
         false => bought.terms.billing_period.around(now, now),
     };
-    let before = runs.price.as_ref().and_then(|agreed| agreed.charges(runs.quantity));
     let recurring = |charges: &Charges| charges.recurring;
-    Proration::of(left, next, before.as_ref().map(recurring), bought.charges.as_ref().map(recurring))
+    Proration::of(left, next, runs.charges().as_ref().map(recurring), bought.charges.as_ref().map(recurring))
 }
 
 /// What an item is quoted at now.
@@ -147,14 +181,17 @@ pub(super) async fn quoted(
     asked: ItemRequest,
 ) -> Result<Quoted> {
     let bought = match &asked {
-        ItemRequest::Add { plan, quantity, .. } => {
-            Bought::new(at, sold(work, account, at, plan, *quantity, None).await?, *quantity)?
+        ItemRequest::Add { plan, quantity, addons, .. } => {
+            let bought = Bought::new(at, sold(work, account, at, plan, *quantity, None).await?, *quantity)?;
+            let addons = addons::bought(work, account, at, &bought.beside(), &[], addons, None).await?;
+            let charges = with_addons(at, bought.charges.clone(), &addons, &[])?;
+            Bought { addons, charges, ..bought }
         }
-        ItemRequest::Change { subscription_id, quantity, plan } => {
-            let runs = changes::find(work, account, at, *subscription_id).await?;
-            changed(work, account, at, &runs, (*quantity, plan.as_deref()), None).await?
+        ItemRequest::Change(change) => {
+            let runs = changes::find(work, account, at, change.subscription_id).await?;
+            changed(work, account, at, &runs, change, None).await?
         }
     };
-    let Bought { plan_id, plan_version, code, quantity, agreed, charges, proration, .. } = bought;
-    Ok(Quoted { asked, plan_id, plan_version, code, quantity, agreed, charges, proration })
+    let Bought { plan_id, plan_version, code, quantity, agreed, addons, charges, proration, .. } = bought;
+    Ok(Quoted { asked, plan_id, plan_version, code, quantity, agreed, addons, charges, proration })
 }

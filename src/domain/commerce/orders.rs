@@ -4,29 +4,33 @@ use std::collections::BTreeMap;
 
 use serde_json::Map;
 
+use super::addons::{self, Beside};
+use super::ceilings::{allocated, grants};
 use super::contents::{check_resources, first_resources};
-use super::offers::{Sold, charges, sold};
+use super::offers::{Sold, comes_to, sold};
 use super::{changes, quotes, spending};
 use crate::domain::accounts::accounts::{Made, open};
 use crate::domain::services::operations::{self, NewOperation};
 use crate::domain::services::resources::NewResource;
 use crate::domain::{Error, Object, Result, Work, check_version, quotas};
 use crate::model::accounts::accounts::{Account, AccountType};
-use crate::model::catalog::plans::PlanTerms;
+use crate::model::commerce::addons::{Added, AddonQuantity};
 use crate::model::commerce::charges::Charges;
-use crate::model::commerce::orders::{Item, ItemRequest, ItemStatus, Order, OrderStatus, OrderView};
+use crate::model::commerce::orders::{
+    Item, ItemRequest, ItemStatus, Order, OrderStatus, OrderView, SubscriptionChange,
+};
 use crate::model::commerce::quotes::Quoted;
 use crate::model::commerce::subscriptions::{Subscription, SubscriptionStatus};
 use crate::model::events::events::EventType;
 use crate::model::ids::{AccountId, OperationId, OrderId, QuoteId, ServiceId, SubscriptionId};
-use crate::model::quotas::{Mode, QuotaKey, Taken};
+use crate::model::quotas::Taken;
 use crate::model::services::Access;
 use crate::model::services::operations::{Action, Lane, OperationKind, Step};
 use crate::model::services::services::{Lifecycle, Service};
 use crate::model::{Actor, Json, Precondition};
 use crate::store;
 use crate::store::catalog::plans::Offer;
-use crate::store::quotas::quotas::{Grant, Holder};
+use crate::store::quotas::quotas::Holder;
 use crate::store::versions::Versioned;
 
 /// An order as it was asked for.
@@ -45,12 +49,22 @@ pub struct Placing {
 
 #[derive(Debug, Clone)]
 pub enum NewItem {
-    Add { plan: String, quantity: i64, resources: Vec<NewResource>, external_id: Option<String> },
-    Change { subscription_id: SubscriptionId, quantity: Option<i64>, plan: Option<String> },
+    Add(NewSubscription),
+    Change(SubscriptionChange),
+}
+
+/// A subscription as it was asked for.
+#[derive(Debug, Clone)]
+pub struct NewSubscription {
+    pub plan: String,
+    pub quantity: i64,
+    pub addons: Vec<AddonQuantity>,
+    pub resources: Vec<NewResource>,
+    pub external_id: Option<String>,
 }
 
 /// Places an order: finds what it names, takes the quota, and queues the work. An order that only changes
-/// quantities or plans is done at once.
+/// subscriptions is done at once.
 pub async fn place(work: &mut Work, actor: &Actor, placing: Placing) -> Result<Made<Order>> {
     if let Some(external_id) = &placing.external_id {
         let known =
@@ -77,15 +91,12 @@ pub async fn place(work: &mut Work, actor: &Actor, placing: Placing) -> Result<M
     for (at, item) in placing.items.into_iter().enumerate() {
         let quoted = quote.as_ref().and_then(|quote| quote.items.get(at));
         let (item, costs) = match item {
-            NewItem::Add { plan, quantity, resources, external_id } => {
-                let item =
-                    add(work, actor, &mut job, at, plan, quantity, resources, external_id, quoted).await?;
+            NewItem::Add(new) => {
+                let item = add(work, actor, &mut job, at, new, quoted).await?;
                 let costs = item.charges.as_ref().map(Charges::first);
                 (item, costs)
             }
-            NewItem::Change { subscription_id, quantity, plan } => {
-                changes::apply(work, &account, at, subscription_id, quantity, plan, quoted).await?
-            }
+            NewItem::Change(change) => changes::apply(work, &account, at, change, quoted).await?,
         };
         items.push(item);
         spent.push(costs);
@@ -139,23 +150,18 @@ pub async fn place(work: &mut Work, actor: &Actor, placing: Placing) -> Result<M
     Ok(Made::New(order))
 }
 
-/// A change of one subscription.
-#[derive(Debug, Clone)]
-pub struct Changing {
-    pub subscription_id: SubscriptionId,
-    pub quantity: Option<i64>,
-    pub plan: Option<String>,
-    pub quote_id: Option<QuoteId>,
-}
-
 /// Places the order that changes one subscription, for the account that it belongs to.
-pub async fn change(work: &mut Work, actor: &Actor, changing: Changing) -> Result<Order> {
-    let Changing { subscription_id, quantity, plan, quote_id } = changing;
-    let found = store::commerce::subscriptions::find(&mut work.tx, subscription_id).await?;
+pub async fn change(
+    work: &mut Work,
+    actor: &Actor,
+    change: SubscriptionChange,
+    quote_id: Option<QuoteId>,
+) -> Result<Order> {
+    let found = store::commerce::subscriptions::find(&mut work.tx, change.subscription_id).await?;
     let subscription = found.ok_or(Error::NotFound("subscription"))?;
     let placing = Placing {
         account_id: Some(subscription.account_id),
-        items: vec![NewItem::Change { subscription_id, quantity, plan }],
+        items: vec![NewItem::Change(change)],
         quote_id,
         external_id: None,
         metadata: BTreeMap::new(),
@@ -191,34 +197,15 @@ pub(super) struct Job<'a> {
     pub(super) reserved: Vec<Taken>,
 }
 
-/// The ceilings that a plan gives for a quantity.
-pub(super) fn grants(terms: &PlanTerms, quantity: i64) -> Vec<Grant> {
-    let grant = |quota: &crate::model::catalog::plans::PlanQuota| Grant {
-        key: quota.key,
-        mode: quota.mode,
-        ceiling: quota.ceiling(quantity),
-    };
-    terms.quotas.iter().map(grant).collect()
-}
-
-/// Of those, what is taken from the accounts above as a whole.
-pub(super) fn allocated(grants: &[Grant]) -> Vec<(QuotaKey, i64)> {
-    let whole = |grant: &&Grant| grant.mode == Mode::Allocated;
-    grants.iter().filter(whole).map(|grant| (grant.key, grant.ceiling)).collect()
-}
-
-#[expect(clippy::too_many_arguments, reason = "the members of an item, each once")]
 async fn add(
     work: &mut Work,
     actor: &Actor,
     job: &mut Job<'_>,
     at: usize,
-    plan: String,
-    quantity: i64,
-    new_resources: Vec<NewResource>,
-    external_id: Option<String>,
+    new: NewSubscription,
     quoted: Option<&Quoted>,
 ) -> Result<Item> {
+    let NewSubscription { plan, quantity, addons: asked, resources: new_resources, external_id } = new;
     let account = job.account;
     let Sold { offer, agreed } = sold(work, account, at, &plan, quantity, quoted).await?;
     if offer.in_maintenance {
@@ -227,7 +214,10 @@ async fn add(
     }
     let terms = &offer.plan.terms;
     check_resources(at, terms, &new_resources)?;
-    let charges = charges(at, agreed.as_ref(), quantity)?;
+    let currency = agreed.as_ref().map(|agreed| agreed.price.currency);
+    let beside = Beside { plan_id: offer.plan.id, terms, currency };
+    let addons = addons::bought(work, account, at, &beside, &[], &asked, quoted).await?;
+    let charges = comes_to(at, agreed.as_ref(), quantity, &addons)?;
     let subscription = Subscription {
         id: SubscriptionId::new(),
         account_id: account.id,
@@ -239,6 +229,7 @@ async fn add(
         quantity,
         order_id: job.order_id,
         price: agreed.map(Json),
+        addons: Json(addons),
         billing_period: Json(terms.billing_period),
         anchored_at: None,
         trial_ends_at: None,
@@ -254,7 +245,7 @@ async fn add(
         updated_at: work.now,
         held: None,
     };
-    let grants = grants(terms, quantity);
+    let grants = grants(terms, quantity, &subscription.addons);
     let above = allocated(&grants);
     job.reserved.extend(quotas::granted(work, &account.path, &above, subscription.id, false).await?);
     store::commerce::subscriptions::insert(&mut work.tx, &subscription).await?;
@@ -265,7 +256,12 @@ async fn add(
     let requested = new_resources.iter().map(|new| new.spec.clone()).collect();
     let resource_ids = first_resources(work, actor, job, &services, subscription.id, new_resources).await?;
     Ok(Item {
-        request: ItemRequest::Add { plan: offer.plan.code, quantity, resources: requested },
+        request: ItemRequest::Add {
+            plan: offer.plan.code,
+            quantity,
+            addons: by_code(asked, &subscription.addons),
+            resources: requested,
+        },
         status: ItemStatus::Pending,
         subscription_id: subscription.id,
         service_ids: services.iter().map(|service| service.id).collect(),
@@ -273,6 +269,15 @@ async fn add(
         charges,
         proration: None,
     })
+}
+
+/// What an item asks of add-ons, by their codes where it named them by identifiers.
+pub(super) fn by_code(asked: Vec<AddonQuantity>, known: &[Added]) -> Vec<AddonQuantity> {
+    let named = |asked: AddonQuantity| match known.iter().find(|one| one.is_named(&asked.addon)) {
+        Some(known) => AddonQuantity { addon: known.code.clone(), ..asked },
+        None => asked,
+    };
+    asked.into_iter().map(named).collect()
 }
 
 async fn services(

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::offers;
-use super::orders::{self, NewItem, Placing};
+use super::orders::{self, NewItem, NewSubscription, Placing};
 use crate::domain::accounts::accounts::open;
 use crate::domain::{Error, Object, Result, Work};
 use crate::model::accounts::accounts::Account;
-use crate::model::commerce::orders::ItemRequest;
+use crate::model::commerce::addons::{Added, AddonQuantity};
+use crate::model::commerce::orders::{ItemRequest, SubscriptionChange};
 use crate::model::commerce::quotes::{QuotaCheck, Quote, QuoteStatus, Quoted};
 use crate::model::events::events::EventType;
 use crate::model::ids::{AccountId, OrderId, QuoteId};
@@ -60,7 +61,7 @@ pub async fn create(work: &mut Work, actor: &Actor, asking: Asking) -> Result<Qu
 fn once_each(items: &[ItemRequest]) -> Result<()> {
     let mut seen = BTreeSet::new();
     for (at, asked) in items.iter().enumerate() {
-        if let ItemRequest::Change { subscription_id, .. } = asked
+        if let ItemRequest::Change(SubscriptionChange { subscription_id, .. }) = asked
             && !seen.insert(*subscription_id)
         {
             let detail = "is in the quote twice";
@@ -78,12 +79,11 @@ async fn rehearsed(
     items: &[ItemRequest],
 ) -> Result<QuotaCheck> {
     let item = |asked: &ItemRequest| match asked.clone() {
-        ItemRequest::Add { plan, quantity, .. } => {
-            NewItem::Add { plan, quantity, resources: Vec::new(), external_id: None }
+        ItemRequest::Add { plan, quantity, addons, .. } => {
+            let (resources, external_id) = (Vec::new(), None);
+            NewItem::Add(NewSubscription { plan, quantity, addons, resources, external_id })
         }
-        ItemRequest::Change { subscription_id, quantity, plan } => {
-            NewItem::Change { subscription_id, quantity, plan }
-        }
+        ItemRequest::Change(change) => NewItem::Change(change),
     };
     let placing = Placing {
         account_id: Some(account.id),
@@ -146,22 +146,31 @@ pub(super) fn differs(at: usize) -> Error {
     Error::invalid(format!("/items/{at}"), "differs_from_quote", detail)
 }
 
-/// Whether an order's item is what was quoted, by whichever name it calls the plan.
+/// Whether an order's item is what was quoted, by whichever name it calls the plan and the add-ons.
 fn is_same(quoted: &Quoted, item: &NewItem) -> bool {
     let names = |ordered: &String| *ordered == quoted.code || *ordered == quoted.plan_id.to_string();
     match (&quoted.asked, item) {
-        (ItemRequest::Add { quantity, .. }, NewItem::Add { plan, quantity: units, .. }) => {
-            names(plan) && quantity == units
+        (ItemRequest::Add { quantity, addons, .. }, NewItem::Add(new)) => {
+            names(&new.plan) && *quantity == new.quantity && same_addons(quoted, addons, &new.addons)
         }
-        (
-            ItemRequest::Change { subscription_id, quantity, plan },
-            NewItem::Change { subscription_id: ordered, quantity: units, plan: to },
-        ) => {
-            let plans = plan.is_some() == to.is_some() && to.as_ref().is_none_or(names);
-            subscription_id == ordered && quantity == units && plans
+        (ItemRequest::Change(asked), NewItem::Change(ordered)) => {
+            let plans = asked.plan.is_some() == ordered.plan.is_some();
+            asked.subscription_id == ordered.subscription_id
+                && asked.quantity == ordered.quantity
+                && plans
+                && ordered.plan.as_ref().is_none_or(names)
+                && same_addons(quoted, &asked.addons, &ordered.addons)
         }
         _ => false,
     }
+}
+
+fn same_addons(quoted: &Quoted, asked: &[AddonQuantity], ordered: &[AddonQuantity]) -> bool {
+    let same = |(asked, ordered): (&AddonQuantity, &AddonQuantity)| {
+        let both = |one: &Added| one.is_named(&asked.addon) && one.is_named(&ordered.addon);
+        asked.quantity == ordered.quantity && (asked.addon == ordered.addon || quoted.addons.iter().any(both))
+    };
+    asked.len() == ordered.len() && asked.iter().zip(ordered).all(same)
 }
 
 fn tell(work: &mut Work, event_type: EventType, quote: &Quote) {

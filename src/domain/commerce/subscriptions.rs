@@ -298,8 +298,8 @@ fn periods(before: &Subscription, after: &Subscription, now: Time) -> i64 {
 
 /// Counts so many billing periods against the cap of the key.
 async fn count(work: &mut Work, actor: &Actor, found: &Subscription, periods: i64) -> Result<()> {
-    let charges = found.price.as_ref().and_then(|agreed| agreed.charges(found.quantity));
-    let costs = charges
+    let costs = found
+        .charges()
         .map(|Charges { recurring, .. }| recurring.currency.money(recurring.amount.saturating_mul(periods)));
     spending::count(work, actor, &[costs]).await
 }

@@ -26,6 +26,8 @@ pub struct Charge {
     modes: BTreeMap<(String, QuotaKey), Mode>,
     /// The subscription it is for, to name what would make room.
     pub subscription: Option<SubscriptionId>,
+    /// What the subscription has no quota for at all.
+    pub missing: Vec<Violation>,
 }
 
 /// The accounts from one up to the operator, as holders of quotas.
@@ -89,9 +91,6 @@ async fn spread(
             available: Some(0),
         })
         .collect();
-    if !missing.is_empty() {
-        return Err(Error::QuotaExceeded { violations: missing, remedies: Vec::new() });
-    }
     let mut taken = Vec::new();
     let mut open = amounts;
     for holder in holders {
@@ -100,7 +99,7 @@ async fn spread(
         }
         open.retain(|(key, _)| modes.get(&(holder.clone(), *key)) != Some(&Mode::Allocated));
     }
-    work.charges.push(Charge { taken: taken.clone(), at_once, modes, subscription });
+    work.charges.push(Charge { taken: taken.clone(), at_once, modes, subscription, missing });
     Ok(taken)
 }
 
@@ -128,14 +127,13 @@ pub(in crate::domain) async fn settle(work: &mut Work, actor: Option<&Actor>) ->
     if moved_meanwhile {
         return Err(Error::Busy);
     }
-    let violations: Vec<_> = rows
-        .iter()
-        .filter_map(|row| {
-            let requested = *asked.get(&(row.holder.clone(), row.key))?;
-            let passed = requested > 0 && row.used + row.reserved > row.ceiling;
-            passed.then(|| violation(row, requested, actor))
-        })
-        .collect();
+    let missing = charges.iter().flat_map(|charge| &charge.missing).cloned();
+    let short = rows.iter().filter_map(|row| {
+        let requested = *asked.get(&(row.holder.clone(), row.key))?;
+        let passed = requested > 0 && row.used + row.reserved > row.ceiling;
+        passed.then(|| violation(row, requested, actor))
+    });
+    let violations: Vec<_> = missing.chain(short).collect();
     if violations.is_empty() {
         return Ok(());
     }
@@ -175,9 +173,9 @@ pub(super) fn violation(row: &Quota, requested: i64, actor: Option<&Actor>) -> V
 /// Takes again what an operation had reserved before it failed.
 pub fn retake(work: &mut Work, taken: &[Taken]) {
     if !taken.is_empty() {
-        let charge =
-            Charge { taken: taken.to_vec(), at_once: false, modes: BTreeMap::new(), subscription: None };
-        work.charges.push(charge);
+        let (modes, missing) = (BTreeMap::new(), Vec::new());
+        let taken = taken.to_vec();
+        work.charges.push(Charge { taken, at_once: false, modes, subscription: None, missing });
     }
 }
 

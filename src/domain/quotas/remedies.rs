@@ -1,21 +1,36 @@
 //! What would make room: calls that the caller can send as they are.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::charges::Charge;
 use crate::domain::catalog::pricing::Counter;
 use crate::domain::{Result, Work};
 use crate::model::Actor;
+use crate::model::catalog::addons::AddonTerms;
 use crate::model::catalog::plans::{Plan, PlanTerms};
-use crate::model::commerce::subscriptions::Subscription;
+use crate::model::commerce::subscriptions::{Subscription, SubscriptionStatus};
+use crate::model::money::Currency;
 use crate::model::quotas::{Quota, QuotaKey, Remedy};
 use crate::model::scopes::Scope;
 use crate::store;
 
-/// How many plans are named at most.
-const PLANS: usize = 3;
+/// How many add-ons and how many plans are named at most.
+const EACH: usize = 3;
 
-/// For a subscription that is full, the smallest larger quantity and the plans that would do. Nothing for
+/// How many on sale are looked at.
+const LOOKED_AT: i64 = 100;
+
+/// A subscription that is full.
+struct Full {
+    subscription: Subscription,
+    terms: PlanTerms,
+    /// What its ceilings have to be at least.
+    needs: Vec<(QuotaKey, i64)>,
+    /// By how much those ceilings are too low that do not suffice.
+    lacks: Vec<(QuotaKey, i64)>,
+}
+
+/// For a subscription that is full, the smallest larger quantity, the add-ons and the plans that would do. Nothing for
 /// levels above: they are their owners' to raise.
 pub(super) async fn find(
     work: &mut Work,
@@ -26,56 +41,69 @@ pub(super) async fn find(
     if !actor.is_some_and(|actor| actor.has(Scope::OrdersPlace)) {
         return Ok(Vec::new());
     }
-    let Some(id) = charges.iter().find_map(|charge| charge.subscription) else { return Ok(Vec::new()) };
-    let Some(subscription) = store::commerce::subscriptions::find(&mut work.tx, id).await? else {
-        return Ok(Vec::new());
-    };
-    let holder = id.to_string();
-    let needs: Vec<_> = rows
-        .iter()
-        .filter(|row| row.holder == holder)
-        .map(|row| (row.key, row.used + row.reserved))
-        .collect();
-    let short = rows.iter().any(|row| row.holder == holder && row.used + row.reserved > row.ceiling);
-    if !short {
-        return Ok(Vec::new());
-    }
-    let mut remedies = Vec::new();
-    let current =
-        store::catalog::plans::terms(&mut work.tx, subscription.plan_id, subscription.plan_version).await?;
-    if let Some(quantity) = current.as_ref().and_then(|terms| quantity_for(terms, &needs)) {
-        let title = format!("Raise the quantity from {} to {quantity}", subscription.quantity);
-        remedies.push(remedy(title, &subscription, json!({"quantity": quantity})));
-    }
-    let mut types: Vec<_> =
-        current.iter().flat_map(|terms| &terms.services).map(|service| service.service_type).collect();
-    types.sort();
-    let mut plans = store::catalog::plans::on_sale(&mut work.tx, &subscription.path, None, 100).await?;
-    plans.retain(|plan| {
-        plan.id != subscription.plan_id
-            && same_services(plan, &types)
-            && covers(&plan.terms, subscription.quantity, &needs)
-    });
-    let counter = Counter::of(&mut work.tx, &subscription.path).await?;
-    let sold = counter.sold(&mut work.tx, plans, work.now).await?;
-    remedies.extend(sold.into_iter().take(PLANS).map(|(plan, _)| {
-        let title = format!("Move to the plan {}", plan.name);
-        remedy(title, &subscription, json!({"plan": plan.code}))
-    }));
+    let Some(full) = full(work, charges, rows).await? else { return Ok(Vec::new()) };
+    let counter = Counter::of(&mut work.tx, &full.subscription.path).await?;
+    let mut remedies: Vec<_> = quantity(&full).into_iter().collect();
+    remedies.extend(addons(work, &counter, &full).await?);
+    remedies.extend(plans(work, &counter, &full).await?);
     Ok(remedies)
 }
 
-fn same_services(plan: &Plan, types: &[crate::model::catalog::service_types::ServiceType]) -> bool {
-    let mut own: Vec<_> = plan.terms.services.iter().map(|service| service.service_type).collect();
-    own.sort();
-    own == types
+/// What is short, if it is a subscription that can be changed.
+async fn full(work: &mut Work, charges: &[Charge], rows: &[Quota]) -> Result<Option<Full>> {
+    let Some(id) = charges.iter().find_map(|charge| charge.subscription) else { return Ok(None) };
+    let found = store::commerce::subscriptions::find(&mut work.tx, id).await?;
+    let changeable =
+        |of: &Subscription| matches!(of.status, SubscriptionStatus::Active | SubscriptionStatus::Trialing);
+    let Some(subscription) = found.filter(changeable) else { return Ok(None) };
+    let holder = id.to_string();
+    let own: Vec<_> = rows.iter().filter(|row| row.holder == holder).collect();
+    let missing: Vec<_> = charges.iter().flat_map(|charge| &charge.missing).collect();
+    let needs = own.iter().map(|row| (row.key, row.used + row.reserved));
+    let needs = needs.chain(missing.iter().map(|missing| (missing.key, missing.requested))).collect();
+    let short = own.iter().map(|row| (row.key, row.used + row.reserved - row.ceiling));
+    let short = short.chain(missing.iter().map(|missing| (missing.key, missing.requested)));
+    let lacks: Vec<_> = short.filter(|(_, lack)| *lack > 0).collect();
+    if lacks.is_empty() {
+        return Ok(None);
+    }
+    let (plan, version) = (subscription.plan_id, subscription.plan_version);
+    let terms = store::catalog::plans::terms(&mut work.tx, plan, version).await?;
+    Ok(terms.map(|terms| Full { subscription, terms, needs, lacks }))
 }
 
-fn covers(terms: &PlanTerms, quantity: i64, needs: &[(QuotaKey, i64)]) -> bool {
-    terms.max_quantity.is_none_or(|most| quantity <= most)
-        && needs.iter().all(|(key, need)| {
-            terms.quotas.iter().any(|quota| quota.key == *key && quota.ceiling(quantity) >= *need)
-        })
+impl Full {
+    /// What of its needs the plan has to give, whatever quantity or plan it is: its add-ons stay.
+    fn of_plan(&self) -> Vec<(QuotaKey, i64)> {
+        let adds = |key: QuotaKey| self.subscription.addons.iter().map(|addon| addon.adds(key)).sum::<i64>();
+        self.needs.iter().map(|(key, need)| (*key, need - adds(*key))).collect()
+    }
+
+    /// In what its add-ons are charged.
+    fn currency_of_addons(&self) -> Option<Currency> {
+        self.subscription.addons.iter().find_map(|addon| addon.price.as_ref()).map(|price| price.currency)
+    }
+
+    fn currency(&self) -> Option<Currency> {
+        let of_plan = self.subscription.price.as_ref().map(|agreed| agreed.price.currency);
+        of_plan.or(self.currency_of_addons())
+    }
+
+    fn remedy(&self, title: String, change: &Value) -> Remedy {
+        let Subscription { id, account_id, .. } = &self.subscription;
+        let mut item = json!({"action": "change", "subscription_id": id});
+        if let (Some(item), Some(change)) = (item.as_object_mut(), change.as_object()) {
+            item.extend(change.clone());
+        }
+        let body = json!({"account_id": account_id, "items": [item]});
+        Remedy { title, method: "POST", path: "/v1/orders".into(), body }
+    }
+}
+
+fn quantity(full: &Full) -> Option<Remedy> {
+    let quantity = quantity_for(&full.terms, &full.of_plan())?;
+    let title = format!("Raise the quantity from {} to {quantity}", full.subscription.quantity);
+    Some(full.remedy(title, &json!({"quantity": quantity})))
 }
 
 /// The smallest quantity of the plan that covers the needs.
@@ -97,11 +125,89 @@ fn quantity_for(terms: &PlanTerms, needs: &[(QuotaKey, i64)]) -> Option<i64> {
     terms.max_quantity.is_none_or(|most| quantity <= most).then_some(quantity)
 }
 
-fn remedy(title: String, subscription: &Subscription, change: serde_json::Value) -> Remedy {
-    let mut item = json!({"action": "change", "subscription_id": subscription.id});
-    if let (Some(item), Some(change)) = (item.as_object_mut(), change.as_object()) {
-        item.extend(change.clone());
+/// An add-on that the subscription has or may come to have.
+struct Candidate {
+    called: String,
+    name: String,
+    terms: AddonTerms,
+    had: i64,
+}
+
+/// More of one add-on that it has, or one that it could have.
+async fn addons(work: &mut Work, counter: &Counter, full: &Full) -> Result<Vec<Remedy>> {
+    let subscription = &full.subscription;
+    let had = subscription.addons.iter().map(|addon| Candidate {
+        called: addon.code.clone(),
+        name: addon.name.clone(),
+        terms: addon.terms.clone(),
+        had: addon.quantity,
+    });
+    let mut candidates: Vec<_> = had.collect();
+    let mut on_sale =
+        store::catalog::addons::on_sale(&mut work.tx, &subscription.path, None, LOOKED_AT).await?;
+    on_sale.retain(|addon| {
+        let is_had = subscription.addons.iter().any(|had| had.addon_id == addon.id);
+        !is_had && addon.terms.misfit(subscription.plan_id, &full.terms).is_none()
+    });
+    for (addon, price) in counter.sold(&mut work.tx, on_sale, work.now).await? {
+        let differs = |price: Currency| full.currency().is_some_and(|currency| currency != price);
+        if price.is_some_and(|price| differs(price.currency)) {
+            continue;
+        }
+        let is_ambiguous = candidates.iter().any(|other| other.called == addon.code);
+        let called = if is_ambiguous { addon.id.to_string() } else { addon.code };
+        candidates.push(Candidate { called, name: addon.name, terms: addon.terms.0, had: 0 });
     }
-    let body = json!({"account_id": subscription.account_id, "items": [item]});
-    Remedy { title, method: "POST", path: "/v1/orders".into(), body }
+    let remedy = |one: &Candidate| {
+        let quantity = one.had + units_for(&one.terms, &full.lacks)?;
+        one.terms.max_quantity.is_none_or(|most| quantity <= most).then(|| {
+            let title = format!("Have {quantity} of the add-on {}", one.name);
+            full.remedy(title, &json!({"addons": [{"addon": one.called, "quantity": quantity}]}))
+        })
+    };
+    Ok(candidates.iter().filter_map(remedy).take(EACH).collect())
+}
+
+/// How many units more of an add-on cover all that lacks.
+fn units_for(terms: &AddonTerms, lacks: &[(QuotaKey, i64)]) -> Option<i64> {
+    let units = lacks.iter().map(|(key, lack)| match terms.adds(*key, 1) {
+        0 => None,
+        per_unit => Some((lack + per_unit - 1) / per_unit),
+    });
+    units.collect::<Option<Vec<_>>>()?.into_iter().max()
+}
+
+async fn plans(work: &mut Work, counter: &Counter, full: &Full) -> Result<Vec<Remedy>> {
+    let subscription = &full.subscription;
+    let needs = full.of_plan();
+    let mut plans = store::catalog::plans::on_sale(&mut work.tx, &subscription.path, None, LOOKED_AT).await?;
+    plans.retain(|plan| {
+        let terms = &plan.terms;
+        plan.id != subscription.plan_id
+            && (terms.trial.is_some() || subscription.status != SubscriptionStatus::Trialing)
+            && types(terms) == types(&full.terms)
+            && covers(terms, subscription.quantity, &needs)
+            && subscription.addons.iter().all(|addon| addon.terms.misfit(plan.id, terms).is_none())
+    });
+    let mut sold = counter.sold(&mut work.tx, plans, work.now).await?;
+    let differs = |price: Currency| full.currency_of_addons().is_some_and(|currency| currency != price);
+    sold.retain(|(_, price)| price.as_ref().is_none_or(|price| !differs(price.currency)));
+    let remedy =
+        |plan: &Plan| full.remedy(format!("Move to the plan {}", plan.name), &json!({"plan": plan.code}));
+    Ok(sold.iter().take(EACH).map(|(plan, _)| remedy(plan)).collect())
+}
+
+fn types(terms: &PlanTerms) -> Vec<crate::model::catalog::service_types::ServiceType> {
+    let mut types: Vec<_> = terms.services.iter().map(|service| service.service_type).collect();
+    types.sort();
+    types
+}
+
+fn covers(terms: &PlanTerms, quantity: i64, needs: &[(QuotaKey, i64)]) -> bool {
+    let gives = |key: QuotaKey| {
+        let quota = terms.quotas.iter().find(|quota| quota.key == key);
+        quota.map_or(0, |quota| quota.ceiling(quantity))
+    };
+    terms.max_quantity.is_none_or(|most| quantity <= most)
+        && needs.iter().all(|(key, need)| gives(*key) >= *need)
 }

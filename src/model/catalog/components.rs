@@ -1,4 +1,4 @@
-//! What of a plan is charged, and what one of them costs.
+//! What of a plan or add-on is charged, and what one of them costs.
 
 use std::collections::BTreeMap;
 
@@ -15,9 +15,9 @@ pub const MAX_PRICE: i64 = 1_000_000_000_000;
 stored_as_text! {
     /// When and by what something is charged.
     pub enum Billing {
-        /// Each period, once for the subscription.
+        /// Each period, once for the subscription or for all of an add-on.
         Fixed = "fixed",
-        /// Each period, for each unit of the subscription's quantity.
+        /// Each period, for each unit of the quantity.
         PerSeat = "per_seat",
         /// After each period, by how much of `measures` was used.
         Usage = "usage",
@@ -26,7 +26,7 @@ stored_as_text! {
     }
 }
 
-/// A part of a plan that is charged on its own. What it costs stands in price lists.
+/// A part of a plan or add-on that is charged on its own. What it costs stands in price lists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Component {
@@ -125,9 +125,9 @@ impl ComponentPrice {
     }
 }
 
-/// What a plan's components cost, all in one currency.
+/// What the components of a plan or add-on cost, all in one currency.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlanPrice {
+pub struct ItemPrice {
     pub currency: Currency,
     /// By the component's code.
     pub components: BTreeMap<String, ComponentPrice>,
@@ -157,17 +157,17 @@ pub struct ComponentView {
     pub tiers: Vec<TierView>,
 }
 
-/// What a plan costs.
+/// What a plan or add-on costs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = PlanPrice)]
+#[schema(as = ItemPrice)]
 pub struct PriceView {
     pub currency: Currency,
-    /// In the plan's order.
+    /// In the order of the plan or add-on.
     pub components: Vec<ComponentView>,
 }
 
 impl PriceView {
-    pub fn of(components: &[Component], price: &PlanPrice) -> Self {
+    pub fn of(components: &[Component], price: &ItemPrice) -> Self {
         let view = |component: &Component| {
             let costs = price.components.get(&component.code)?;
             let tier =

@@ -13,7 +13,7 @@ use crate::model::{Json, Path, Time};
 use crate::stored_as_text;
 
 stored_as_text! {
-    /// Whether a plan can be ordered: only an active one can.
+    /// Whether a plan or add-on can be ordered: only an active one can.
     pub enum PlanStatus {
         Draft = "draft",
         Active = "active",

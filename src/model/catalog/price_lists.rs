@@ -1,18 +1,19 @@
-//! What accounts charge the accounts below them, and how the price of a plan comes about on its way down the tree.
+//! What accounts charge the accounts below them, and how the price of a plan or add-on comes about on its way down the tree.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::components::{Component, ComponentPrice, PlanPrice, PriceView};
-use crate::model::ids::{AccountId, PlanId, PriceListId};
+use super::components::{Component, ComponentPrice, ItemPrice, PriceView};
+use super::items::ItemId;
+use crate::model::ids::{AccountId, PriceListId};
 use crate::model::money::{Currency, Rate, scaled};
 use crate::model::{Json, Path, Time};
 use crate::stored_as_text;
 
 stored_as_text! {
-    /// Which plans a price list offers.
+    /// Which plans and add-ons a price list offers.
     pub enum Offers {
         /// All that the account may sell; those that the list does not name at its `adjustment`.
         All = "all",
@@ -57,11 +58,11 @@ pub enum Adjustment {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fixed {
-    /// For each of the plan's components, by its code.
+    /// For each component of the plan or add-on, by its code.
     pub components: BTreeMap<String, ComponentPrice>,
 }
 
-/// What a plan costs by a list.
+/// What a plan or add-on costs by a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Rule {
@@ -132,11 +133,11 @@ impl From<PriceList> for PriceListView {
     }
 }
 
-/// A price's row: what a list says of a plan from a time on.
+/// A price's row: what a list says of a plan or add-on from a time on.
 #[derive(Debug, Clone, PartialEq, crate::model::rows::Record)]
 pub struct Price {
     pub price_list_id: PriceListId,
-    pub plan_id: PlanId,
+    pub item_id: ItemId,
     pub valid_from: Time,
     pub account_id: AccountId,
     pub path: Path,
@@ -144,13 +145,14 @@ pub struct Price {
     pub created_at: Time,
 }
 
-/// What a price list says of a plan.
+/// What a price list says of a plan or add-on.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = Price)]
 pub struct PriceEntry {
     pub price_list_id: PriceListId,
-    pub plan_id: PlanId,
-    /// From when on, until the next one for the same plan.
+    /// The plan or add-on that it is for.
+    pub item_id: ItemId,
+    /// From when on, until the next one for the same item.
     pub valid_from: Time,
     pub rule: Rule,
     pub created_at: Time,
@@ -158,8 +160,8 @@ pub struct PriceEntry {
 
 impl From<Price> for PriceEntry {
     fn from(price: Price) -> Self {
-        let Price { price_list_id, plan_id, valid_from, rule, created_at, .. } = price;
-        Self { price_list_id, plan_id, valid_from, rule: rule.0, created_at }
+        let Price { price_list_id, item_id, valid_from, rule, created_at, .. } = price;
+        Self { price_list_id, item_id, valid_from, rule: rule.0, created_at }
     }
 }
 
@@ -172,18 +174,18 @@ pub struct CatalogItem {
     pub price: Option<PriceView>,
 }
 
-/// What becomes of a plan's price where one account sells it on to the next.
+/// What becomes of a price where one account sells it on to the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Passed {
     /// Nobody so far has set a price.
     Unpriced,
-    Priced(PlanPrice),
+    Priced(ItemPrice),
     /// It is not sold on: the seller does not want to, has no rate for another currency than the one it pays in, leaves out
     /// a component in its fixed price, or comes to more than a price can be.
     Kept,
 }
 
-/// What a seller's list, with what it says of the plan itself, makes of what the seller pays for a plan of these
+/// What a seller's list, with what it says of the item itself, makes of what the seller pays for one of these
 /// components.
 pub fn passed_on(components: &[Component], pays: Passed, list: &PriceList, rule: Option<&Rule>) -> Passed {
     if pays == Passed::Kept {
@@ -193,7 +195,7 @@ pub fn passed_on(components: &[Component], pays: Passed, list: &PriceList, rule:
         Some(Rule::Fixed(fixed)) => {
             let has = |component: &Component| fixed.components.contains_key(&component.code);
             return match components.iter().all(has) {
-                true => Passed::Priced(PlanPrice {
+                true => Passed::Priced(ItemPrice {
                     currency: list.currency,
                     components: fixed.components.clone(),
                 }),
@@ -216,7 +218,7 @@ pub fn passed_on(components: &[Component], pays: Passed, list: &PriceList, rule:
 }
 
 /// Each amount is converted, marked up or discounted in one step and rounded once.
-fn adjusted(price: PlanPrice, adjustment: Adjustment, list: &PriceList) -> Passed {
+fn adjusted(price: ItemPrice, adjustment: Adjustment, list: &PriceList) -> Passed {
     const WHOLE: i64 = 10_000;
     let parts = match adjustment {
         Adjustment::TakenOver(_) => WHOLE,
@@ -233,7 +235,7 @@ fn adjusted(price: PlanPrice, adjustment: Adjustment, list: &PriceList) -> Passe
     let change = |costs: &ComponentPrice| costs.with(|amount| scaled(amount, numerator, denominator));
     let components = price.components.iter().map(|(code, costs)| Some((code.clone(), change(costs)?)));
     match components.collect::<Option<_>>() {
-        Some(components) => Passed::Priced(PlanPrice { currency: list.currency, components }),
+        Some(components) => Passed::Priced(ItemPrice { currency: list.currency, components }),
         None => Passed::Kept,
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::model::catalog::components::{Billing, Component, PlanPrice, PriceView};
+use crate::model::catalog::components::{Billing, Component, ItemPrice, PriceView};
 use crate::model::interval::Interval;
 use crate::model::money::Money;
 
@@ -13,7 +13,7 @@ use crate::model::money::Money;
 pub struct Agreed {
     pub components: Vec<Component>,
     pub billing_period: Interval,
-    pub price: PlanPrice,
+    pub price: ItemPrice,
 }
 
 impl Agreed {
@@ -39,6 +39,7 @@ impl Agreed {
                 Billing::Usage => {}
             }
             lines.push(Line {
+                addon: None,
                 component: component.code.clone(),
                 name: component.name.clone(),
                 billing: component.billing,
@@ -55,10 +56,14 @@ impl Agreed {
     }
 }
 
-/// A component of the plan and what it comes to.
+/// A component of the plan or an add-on and what it comes to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ChargeLine)]
 pub struct Line {
+    /// The add-on that it is of; none of the plan itself.
+    #[serde(default)]
+    #[schema(example = "storage-10g")]
+    pub addon: Option<String>,
     #[schema(example = "seat")]
     pub component: String,
     #[schema(example = "Mailbox")]
@@ -85,6 +90,27 @@ impl Charges {
     /// With the order and in the first billing period together.
     pub fn first(&self) -> Money {
         self.recurring.currency.money(self.recurring.amount.saturating_add(self.once.amount))
+    }
+
+    /// As lines of an add-on.
+    pub fn of_addon(mut self, code: &str) -> Self {
+        for line in &mut self.lines {
+            line.addon = Some(code.to_owned());
+        }
+        self
+    }
+
+    /// What parts with the same currency and billing period come to together; none of no parts, and if it is more than can
+    /// be counted.
+    pub fn together(parts: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let mut parts = parts.into_iter();
+        let first = parts.next()?;
+        parts.try_fold(first, |mut sum, part| {
+            sum.recurring.amount = sum.recurring.amount.checked_add(part.recurring.amount)?;
+            sum.once.amount = sum.once.amount.checked_add(part.once.amount)?;
+            sum.lines.extend(part.lines);
+            Some(sum)
+        })
     }
 
     /// What is charged of what runs already: not again what was charged with its order.
@@ -130,7 +156,7 @@ mod tests {
         Agreed {
             components: priced.iter().enumerate().map(component).collect(),
             billing_period: Interval::MONTHLY,
-            price: PlanPrice {
+            price: ItemPrice {
                 currency,
                 components: priced.iter().enumerate().map(price).collect::<BTreeMap<_, _>>(),
             },

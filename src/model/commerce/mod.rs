@@ -1,5 +1,6 @@
 //! Orders and what comes of them.
 
+pub mod addons;
 pub mod charges;
 pub mod course;
 pub mod orders;

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::addons::AddonQuantity;
 use super::charges::Charges;
 use super::proration::Proration;
 use crate::model::ids::{AccountId, OperationId, OrderId, QuoteId, ResourceId, ServiceId, SubscriptionId};
@@ -53,17 +54,44 @@ impl OrderStatus {
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum ItemRequest {
     /// A new subscription.
-    Add { plan: String, quantity: i64, resources: Vec<ResourceSpec> },
-    /// Another quantity or plan for one that runs.
-    Change { subscription_id: SubscriptionId, quantity: Option<i64>, plan: Option<String> },
+    Add {
+        plan: String,
+        quantity: i64,
+        #[serde(default)]
+        addons: Vec<AddonQuantity>,
+        resources: Vec<ResourceSpec>,
+    },
+    /// Something else for one that runs.
+    Change(SubscriptionChange),
+}
+
+/// Another quantity, plan or number of add-ons for a subscription; what is not named stays.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SubscriptionChange {
+    pub subscription_id: SubscriptionId,
+    pub quantity: Option<i64>,
+    pub plan: Option<String>,
+    #[serde(default)]
+    pub addons: Vec<AddonQuantity>,
+}
+
+/// An item as callers named it.
+pub struct Told {
+    pub action: &'static str,
+    pub plan: Option<String>,
+    pub quantity: Option<i64>,
+    pub addons: Vec<AddonQuantity>,
 }
 
 impl ItemRequest {
-    /// The action, the plan and the quantity as callers named them.
-    pub fn told(self) -> (&'static str, Option<String>, Option<i64>) {
+    pub fn told(self) -> Told {
         match self {
-            ItemRequest::Add { plan, quantity, .. } => ("add", Some(plan), Some(quantity)),
-            ItemRequest::Change { plan, quantity, .. } => ("change", plan, quantity),
+            ItemRequest::Add { plan, quantity, addons, .. } => {
+                Told { action: "add", plan: Some(plan), quantity: Some(quantity), addons }
+            }
+            ItemRequest::Change(SubscriptionChange { plan, quantity, addons, .. }) => {
+                Told { action: "change", plan, quantity, addons }
+            }
         }
     }
 }
@@ -127,6 +155,8 @@ pub struct OrderItem {
     #[schema(example = "hosted-mail")]
     pub plan: Option<String>,
     pub quantity: Option<i64>,
+    /// The add-ons that the item names, by their codes.
+    pub addons: Vec<AddonQuantity>,
     /// The subscription that the item makes or changes.
     pub subscription_id: SubscriptionId,
     pub service_ids: Vec<ServiceId>,
@@ -166,12 +196,13 @@ pub struct OrderView {
 
 impl From<Item> for OrderItem {
     fn from(item: Item) -> Self {
-        let (action, plan, quantity) = item.request.told();
+        let Told { action, plan, quantity, addons } = item.request.told();
         Self {
             action,
             status: item.status,
             plan,
             quantity,
+            addons,
             subscription_id: item.subscription_id,
             service_ids: item.service_ids,
             resource_ids: item.resource_ids,

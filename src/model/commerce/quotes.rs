@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::addons::{Added, AddonQuantity};
 use super::charges::{Agreed, Charges};
-use super::orders::ItemRequest;
+use super::orders::{ItemRequest, SubscriptionChange, Told};
 use super::proration::Proration;
 use crate::model::ids::{AccountId, OrderId, PlanId, QuoteId, SubscriptionId};
 use crate::model::quotas::Violation;
@@ -34,6 +35,9 @@ pub struct Quoted {
     pub code: String,
     pub quantity: i64,
     pub agreed: Option<Agreed>,
+    /// All that the subscription comes to have.
+    #[serde(default)]
+    pub addons: Vec<Added>,
     pub charges: Option<Charges>,
     #[serde(default)]
     pub proration: Option<Proration>,
@@ -76,6 +80,8 @@ pub struct QuoteItem {
     #[schema(example = "hosted-mail")]
     pub plan: Option<String>,
     pub quantity: Option<i64>,
+    /// The add-ons that the item names.
+    pub addons: Vec<AddonQuantity>,
     /// The subscription that the item changes.
     pub subscription_id: Option<SubscriptionId>,
     /// What it costs whom it is for; none where no account above has a price for it.
@@ -134,10 +140,10 @@ impl From<Quoted> for QuoteItem {
     fn from(quoted: Quoted) -> Self {
         let subscription_id = match quoted.asked {
             ItemRequest::Add { .. } => None,
-            ItemRequest::Change { subscription_id, .. } => Some(subscription_id),
+            ItemRequest::Change(SubscriptionChange { subscription_id, .. }) => Some(subscription_id),
         };
-        let (action, plan, quantity) = quoted.asked.clone().told();
-        let Quoted { charges, proration, .. } = quoted;
-        Self { action, plan, quantity, subscription_id, charges, proration }
+        let Quoted { asked, charges, proration, .. } = quoted;
+        let Told { action, plan, quantity, addons } = asked.told();
+        Self { action, plan, quantity, addons, subscription_id, charges, proration }
     }
 }

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::addons::{Added, SubscriptionAddon};
 use super::charges::{Agreed, Charges};
 use crate::model::catalog::components::PriceView;
 use crate::model::ids::{AccountId, OperationId, OrderId, PlanId, SubscriptionId};
@@ -39,6 +40,7 @@ pub struct Subscription {
     pub quantity: i64,
     pub order_id: OrderId,
     pub price: Option<Json<Agreed>>,
+    pub addons: Json<Vec<Added>>,
     pub billing_period: Json<Interval>,
     /// When the first of its billing periods began.
     pub anchored_at: Option<Time>,
@@ -77,7 +79,9 @@ pub struct SubscriptionView {
     /// What it costs, since it was ordered or moved to its plan, whatever price lists have come to say; none where no
     /// account above had a price for it.
     pub price: Option<PriceView>,
-    /// What it comes to in its quantity, without what was charged once.
+    /// What it has beside its plan.
+    pub addons: Vec<SubscriptionAddon>,
+    /// What it comes to with its add-ons, without what was charged once.
     pub charges: Option<Charges>,
     pub billing_period: Interval,
     /// The billing period of now; none while nothing is charged: before it is ready, on trial and after its end.
@@ -106,6 +110,13 @@ pub struct SubscriptionView {
 }
 
 impl Subscription {
+    /// What it comes to with its add-ons, without what was charged once; none where nothing of it has a price.
+    pub fn charges(&self) -> Option<Charges> {
+        let plan = self.price.as_ref().and_then(|agreed| agreed.charges(self.quantity));
+        let addons = self.addons.iter().filter_map(|addon| addon.charges(&addon.agreed()?));
+        Charges::together(plan.into_iter().chain(addons)).map(Charges::of_running)
+    }
+
     /// The subscription as callers see it at a time.
     pub fn seen_at(self, now: Time) -> SubscriptionView {
         let access = Access::of_weight(self.held.unwrap_or_default());
@@ -113,7 +124,7 @@ impl Subscription {
             true => SubscriptionStatus::Suspended,
             false => self.standing(),
         };
-        let current_period = self.period(now);
+        let (current_period, charges) = (self.period(now), self.charges());
         SubscriptionView {
             id: self.id,
             account_id: self.account_id,
@@ -124,7 +135,8 @@ impl Subscription {
             plan_version: self.plan_version,
             quantity: self.quantity,
             price: self.price.as_ref().map(|agreed| agreed.view()),
-            charges: self.price.and_then(|agreed| agreed.charges(self.quantity)).map(Charges::of_running),
+            addons: self.addons.0.into_iter().map(SubscriptionAddon::from).collect(),
+            charges,
             billing_period: self.billing_period.0,
             current_period,
             trial_ends_at: self.trial_ends_at,

@@ -39,12 +39,14 @@ stored_as_text! {
         VirtualServerCreated = "virtual_server.created",
         PlanCreated = "plan.created",
         PlanUpdated = "plan.updated",
+        AddonCreated = "addon.created",
+        AddonUpdated = "addon.updated",
         PriceListCreated = "price_list.created",
         PriceListUpdated = "price_list.updated",
         PriceListDeleted = "price_list.deleted",
-        /// A list says something else of a plan, now or from a time ahead.
+        /// A list says something else of a plan or add-on, now or from a time ahead.
         PriceSet = "price.set",
-        /// What a list was to say of a plan from a time ahead was taken back.
+        /// What a list was to say of a plan or add-on from a time ahead was taken back.
         PriceWithdrawn = "price.withdrawn",
         QuotaChanged = "quota.changed",
         QuoteCreated = "quote.created",
@@ -69,6 +71,8 @@ stored_as_text! {
         SubscriptionRenewed = "subscription.renewed",
         SubscriptionPlanChanged = "subscription.plan_changed",
         SubscriptionQuantityChanged = "subscription.quantity_changed",
+        /// It has other add-ons, or another number of one.
+        SubscriptionAddonsChanged = "subscription.addons_changed",
         ServiceProvisioned = "service.provisioned",
         ServiceFailed = "service.failed",
         ServiceSuspended = "service.suspended",

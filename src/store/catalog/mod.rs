@@ -1,3 +1,4 @@
+pub mod addons;
 pub mod plans;
 pub mod price_lists;
 pub mod prices;

@@ -6,7 +6,7 @@ use crate::store::{Conn, Result, Tx};
 
 macro_rules! columns {
     () => {
-        "s.id, s.account_id, s.path, s.status, s.plan_id, s.plan_code, s.plan_version, s.quantity, s.order_id, s.price,
+        "s.id, s.account_id, s.path, s.status, s.plan_id, s.plan_code, s.plan_version, s.quantity, s.order_id, s.price, s.addons,
          s.billing_period, s.anchored_at, s.trial_ends_at, s.tried_plan_id, s.expires_at, s.cancel_at, s.cancelled_above,
          s.ended_at, s.external_id, s.metadata, s.version, s.created_at, s.updated_at"
     };
@@ -15,8 +15,8 @@ macro_rules! columns {
 pub async fn insert(tx: &mut Tx, subscription: &Subscription) -> Result<()> {
     tx.later(
         "INSERT INTO subscriptions (id, account_id, path, status, plan_id, plan_version, quantity, order_id,
-             external_id, metadata, version, created_at, updated_at, price, billing_period, plan_code)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+             external_id, metadata, version, created_at, updated_at, price, billing_period, plan_code, addons)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
     )
     .bind(subscription.id)
     .bind(subscription.account_id)
@@ -34,6 +34,7 @@ pub async fn insert(tx: &mut Tx, subscription: &Subscription) -> Result<()> {
     .bind(&subscription.price)
     .bind(subscription.billing_period)
     .bind(&subscription.plan_code)
+    .bind(&subscription.addons)
     .send()
     .await
 }
@@ -81,7 +82,7 @@ pub async fn set_status(
     Ok(())
 }
 
-/// Writes what changes of a subscription in its course: plan, quantity, price, status and times; says whether its version
+/// Writes what changes of a subscription in its course: plan, quantity, add-ons, price, status and times; says whether its version
 /// was still the one that was read.
 pub async fn change(tx: &mut Tx, subscription: &Subscription, now: Time) -> Result<bool> {
     let changed = tx
@@ -89,7 +90,7 @@ pub async fn change(tx: &mut Tx, subscription: &Subscription, now: Time) -> Resu
             "UPDATE subscriptions SET plan_id = $2, plan_version = $3, quantity = $4, version = version + 1,
                  updated_at = $5, price = $7, status = $8, billing_period = $9, anchored_at = $10, trial_ends_at = $11,
                  expires_at = $12, cancel_at = $13, cancelled_above = $14, ended_at = $15, due_at = $16, plan_code = $17,
-                 tried_plan_id = $18
+                 tried_plan_id = $18, addons = $19
              WHERE id = $1 AND version = $6",
         )
         .bind(subscription.id)
@@ -110,6 +111,7 @@ pub async fn change(tx: &mut Tx, subscription: &Subscription, now: Time) -> Resu
         .bind(subscription.due_at(now))
         .bind(&subscription.plan_code)
         .bind(subscription.tried_plan_id)
+        .bind(&subscription.addons)
         .execute()
         .await?;
     Ok(changed == 1)

@@ -1,3 +1,4 @@
+mod addons;
 mod plans;
 mod price_lists;
 mod prices;
@@ -9,6 +10,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub fn routes(v1: &mut ServiceConfig) {
     v1.configure(servers::routes)
         .configure(plans::routes)
+        .configure(addons::routes)
         .configure(price_lists::routes)
         .configure(prices::routes)
         .configure(pricing::routes);

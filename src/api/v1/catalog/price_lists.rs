@@ -44,7 +44,7 @@ struct NewPriceList {
     /// `all` if left out.
     #[serde(default = "all")]
     offers: Offers,
-    /// What is made of the prices that the account pays, for plans of which the list says nothing else; `taken_over` if
+    /// What is made of the prices that the account pays, for plans and add-ons of which the list says nothing else; `taken_over` if
     /// left out.
     #[serde(default = "taken_over")]
     adjustment: Adjustment,
@@ -153,7 +153,7 @@ struct PriceListChange {
 
 /// Change a price list
 ///
-/// From now on. What is said of single plans stays.
+/// From now on. What is said of single plans and add-ons stays.
 #[utoipa::path(
     tag = "prices",
     security(("oauth2" = ["prices:write"])),
@@ -183,7 +183,7 @@ async fn price_lists_update(mut caller: Caller<need::PricesWrite>) -> Result<Htt
 
 /// Delete a price list
 ///
-/// With all that it says of plans. Its customers go by the account's list for all from now on; without one they pay what
+/// With all that it says of plans and add-ons. Its customers go by the account's list for all from now on; without one they pay what
 /// the account pays. What they have ordered keeps its price.
 #[utoipa::path(
     tag = "prices",

@@ -10,8 +10,9 @@ use crate::api::problem::{Code, Fault, Problem};
 use crate::domain::Error;
 use crate::domain::catalog::price_lists;
 use crate::model::Time;
+use crate::model::catalog::items::ItemId;
 use crate::model::catalog::price_lists::{PriceEntry, Rule};
-use crate::model::ids::{PlanId, PriceListId};
+use crate::model::ids::PriceListId;
 use crate::model::scopes::need;
 use crate::store;
 
@@ -23,8 +24,8 @@ list!(PriceEntryList, PriceEntry);
 
 /// List a price list's prices
 ///
-/// What it has said, says and is to say of single plans, by plan and time: of each plan the last one that has begun is in
-/// force.
+/// What it has said, says and is to say of single plans and add-ons, by their identifiers and time: of each the last one
+/// that has begun is in force.
 #[utoipa::path(
     tag = "prices",
     security(("oauth2" = ["prices:read"])),
@@ -34,20 +35,20 @@ list!(PriceEntryList, PriceEntry);
 #[get("/price_lists/{id}/prices")]
 async fn prices_list(mut caller: Caller<need::PricesRead>) -> Result<HttpResponse, Problem> {
     let page = caller.page()?;
-    let after: Option<(PlanId, Time)> = page.after()?;
+    let after: Option<(ItemId, Time)> = page.after()?;
     let id: PriceListId = caller.id("price list")?;
     let mut conn = caller.read().await?;
     let found = store::catalog::price_lists::find(&mut conn, id).await?;
     caller.saw(&found.ok_or(Error::NotFound("price list"))?.path);
     let rows = store::catalog::prices::page(&mut conn, id, after.as_ref(), page.rows()).await?;
-    let (rows, next) = page.cut(rows, |price| (price.plan_id, price.valid_from));
+    let (rows, next) = page.cut(rows, |price| (price.item_id, price.valid_from));
     Ok(PriceEntryList::answer(rows.into_iter().map(PriceEntry::from).collect(), next))
 }
 
-/// The plan in the route's path.
-fn plan<S>(caller: &Caller<S>) -> Result<PlanId, Error> {
-    let told = caller.request.match_info().get("plan_id");
-    told.and_then(|id| id.parse().ok()).ok_or(Error::NotFound("plan"))
+/// The plan or add-on in the route's path.
+fn item<S>(caller: &Caller<S>) -> Result<ItemId, Error> {
+    let told = caller.request.match_info().get("item_id");
+    told.and_then(|id| id.parse().ok()).ok_or(Error::NotFound("plan or add-on"))
 }
 
 /// From when on the price was to be that is meant.
@@ -59,7 +60,7 @@ fn valid_from<S>(caller: &Caller<S>) -> Result<Time, Problem> {
     })
 }
 
-/// What a list is to say of a plan.
+/// What a list is to say of a plan or add-on.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewPrice {
@@ -71,22 +72,22 @@ struct NewPrice {
 
 /// Set a price
 ///
-/// What the list says of a plan, from now or from a time ahead. `If-Match` has the list's entity tag: of two who set prices
+/// What the list says of a plan or add-on, from now or from a time ahead. `If-Match` has the list's entity tag: of two who set prices
 /// at once, the second is told of the first.
 #[utoipa::path(
     tag = "prices",
     security(("oauth2" = ["prices:write"])),
-    params(("id" = PriceListId, Path), ("plan_id" = PlanId, Path)),
+    params(("id" = PriceListId, Path), ("item_id" = ItemId, Path, description = "A plan or an add-on")),
     request_body = NewPrice,
     responses((status = 200, description = "Set; the entity tag is the list's", body = PriceEntry)),
 )]
-#[put("/price_lists/{id}/prices/{plan_id}")]
+#[put("/price_lists/{id}/prices/{item_id}")]
 async fn prices_set(mut caller: Caller<need::PricesWrite>) -> Result<HttpResponse, Problem> {
     let (body, expected): (NewPrice, _) = (caller.json().await?, caller.if_match()?);
-    let (id, plan_id) = (caller.id("price list")?, plan(&caller)?);
+    let (id, item_id) = (caller.id("price list")?, item(&caller)?);
     caller
         .write(async move |work, actor| {
-            let set = price_lists::set_price(work, actor, id, plan_id, body.rule, body.valid_from, &expected);
+            let set = price_lists::set_price(work, actor, id, item_id, body.rule, body.valid_from, &expected);
             let (list, price) = set.await?;
             Ok(Answer::ok(&PriceEntry::from(price)).version(list.version).about(id))
         })
@@ -101,18 +102,18 @@ async fn prices_set(mut caller: Caller<need::PricesWrite>) -> Result<HttpRespons
     security(("oauth2" = ["prices:write"])),
     params(
         ("id" = PriceListId, Path),
-        ("plan_id" = PlanId, Path),
+        ("item_id" = ItemId, Path, description = "A plan or an add-on"),
         ("valid_from" = Time, Query, description = "From when on it was to be"),
     ),
     responses((status = 204, description = "Taken back")),
 )]
-#[delete("/price_lists/{id}/prices/{plan_id}")]
+#[delete("/price_lists/{id}/prices/{item_id}")]
 async fn prices_withdraw(caller: Caller<need::PricesWrite>) -> Result<HttpResponse, Problem> {
     let valid_from = valid_from(&caller)?;
-    let (id, plan_id, expected) = (caller.id("price list")?, plan(&caller)?, caller.if_match()?);
+    let (id, item_id, expected) = (caller.id("price list")?, item(&caller)?, caller.if_match()?);
     caller
         .write(async move |work, actor| {
-            price_lists::withdraw_price(work, actor, id, plan_id, valid_from, &expected).await?;
+            price_lists::withdraw_price(work, actor, id, item_id, valid_from, &expected).await?;
             Ok(Answer::none().about(id))
         })
         .await

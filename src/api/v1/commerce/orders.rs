@@ -13,10 +13,11 @@ use crate::api::problem::Problem;
 use crate::api::v1::fields;
 use crate::api::v1::services::resources::NewResource;
 use crate::domain::accounts::accounts::Made;
-use crate::domain::commerce::orders::{self, NewItem, Placing};
+use crate::domain::commerce::orders::{self, NewItem, NewSubscription, Placing};
 use crate::domain::{Error, digest};
 use crate::model::Path;
-use crate::model::commerce::orders::{Order, OrderView};
+use crate::model::commerce::addons::AddonQuantity;
+use crate::model::commerce::orders::{Order, OrderView, SubscriptionChange};
 use crate::model::ids::{AccountId, OrderId, QuoteId, SubscriptionId};
 use crate::model::scopes::need;
 use crate::store;
@@ -37,7 +38,7 @@ list!(OrderList, OrderView);
 enum NewOrderItem {
     /// A new subscription to a plan, with the first things in it.
     Add(AddItem),
-    /// Another quantity or plan for a subscription that runs.
+    /// Another quantity, plan or number of add-ons for a subscription that runs.
     Change(ChangeItem),
 }
 
@@ -49,6 +50,10 @@ struct AddItem {
     #[serde(default = "one")]
     #[schema(minimum = 1, maximum = 1_000_000, default = 1, example = 25)]
     quantity: i64,
+    /// What it has beside the plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 20)]
+    addons: Vec<AddonQuantity>,
     /// The caller's own name for the subscription.
     #[schema(min_length = 1, max_length = 128, nullable = false)]
     external_id: Option<String>,
@@ -67,6 +72,16 @@ pub(super) struct ChangeItem {
     /// The code or identifier of a plan with the same services.
     #[schema(min_length = 1, max_length = 64, nullable = false, example = "hosted-mail-plus")]
     pub plan: Option<String>,
+    /// The add-ons of which it is to have more or less; the others stay.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 20)]
+    pub addons: Vec<AddonQuantity>,
+}
+
+impl From<ChangeItem> for SubscriptionChange {
+    fn from(ChangeItem { subscription_id, quantity, plan, addons }: ChangeItem) -> Self {
+        Self { subscription_id, quantity, plan, addons }
+    }
 }
 
 pub(super) fn one() -> i64 {
@@ -117,12 +132,10 @@ impl NewOrder {
                     for resource in item.resources {
                         resources.push(resource.hashed().await?);
                     }
-                    let AddItem { plan, quantity, external_id, .. } = item;
-                    NewItem::Add { plan, quantity, resources, external_id }
+                    let AddItem { plan, quantity, addons, external_id, .. } = item;
+                    NewItem::Add(NewSubscription { plan, quantity, addons, resources, external_id })
                 }
-                NewOrderItem::Change(ChangeItem { subscription_id, quantity, plan }) => {
-                    NewItem::Change { subscription_id, quantity, plan }
-                }
+                NewOrderItem::Change(item) => NewItem::Change(item.into()),
             });
         }
         let Self { account_id, quote_id, external_id, metadata, .. } = self;
@@ -150,7 +163,7 @@ async fn orders_list(mut caller: Caller<need::OrdersRead>) -> Result<HttpRespons
 ///
 /// Takes the quota on every level at once, or is refused with what would make room. What it asks for is made
 /// by an operation; follow that, or the events, or wait with `Prefer: wait=25`. An order that only changes
-/// quantities or plans is done when it is answered.
+/// subscriptions is done when it is answered.
 #[utoipa::path(
     tag = "orders",
     security(("oauth2" = ["orders:place"])),

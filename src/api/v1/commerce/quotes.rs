@@ -15,6 +15,7 @@ use crate::api::v1::fields;
 use crate::domain::Error;
 use crate::domain::commerce::quotes::{self, Asking};
 use crate::model::Path;
+use crate::model::commerce::addons::AddonQuantity;
 use crate::model::commerce::orders::ItemRequest;
 use crate::model::commerce::quotes::QuoteView;
 use crate::model::ids::{AccountId, QuoteId};
@@ -33,7 +34,7 @@ list!(QuoteList, QuoteView);
 enum NewQuoteItem {
     /// A new subscription to a plan.
     Add(QuotedAdd),
-    /// Another quantity or plan for a subscription that runs.
+    /// Another quantity, plan or number of add-ons for a subscription that runs.
     Change(ChangeItem),
 }
 
@@ -45,6 +46,10 @@ struct QuotedAdd {
     #[serde(default = "super::orders::one")]
     #[schema(minimum = 1, maximum = 1_000_000, default = 1, example = 25)]
     quantity: i64,
+    /// What it has beside the plan.
+    #[serde(default)]
+    #[schema(max_items = 20)]
+    addons: Vec<AddonQuantity>,
 }
 
 /// A quote as it is asked for.
@@ -72,12 +77,10 @@ const fn fortnight() -> u32 {
 impl From<NewQuoteItem> for ItemRequest {
     fn from(item: NewQuoteItem) -> Self {
         match item {
-            NewQuoteItem::Add(QuotedAdd { plan, quantity }) => {
-                ItemRequest::Add { plan, quantity, resources: Vec::new() }
+            NewQuoteItem::Add(QuotedAdd { plan, quantity, addons }) => {
+                ItemRequest::Add { plan, quantity, addons, resources: Vec::new() }
             }
-            NewQuoteItem::Change(ChangeItem { subscription_id, quantity, plan }) => {
-                ItemRequest::Change { subscription_id, quantity, plan }
-            }
+            NewQuoteItem::Change(item) => ItemRequest::Change(item.into()),
         }
     }
 }

@@ -9,10 +9,10 @@ use super::orders;
 use crate::api::answer::Answer;
 use crate::api::caller::Caller;
 use crate::api::problem::Problem;
-use crate::domain::commerce::orders::Changing;
 use crate::domain::commerce::subscriptions::{self, Turned, When};
 use crate::domain::{Error, Fault};
-use crate::model::commerce::orders::OrderView;
+use crate::model::commerce::addons::AddonQuantity;
+use crate::model::commerce::orders::{OrderView, SubscriptionChange};
 use crate::model::commerce::subscriptions::SubscriptionView;
 use crate::model::ids::{QuoteId, SubscriptionId};
 use crate::model::scopes::need;
@@ -24,6 +24,7 @@ pub fn routes(v1: &mut ServiceConfig) {
         .service(subscriptions_get)
         .service(subscriptions_change_plan)
         .service(subscriptions_change_quantity)
+        .service(subscriptions_change_addon)
         .service(subscriptions_convert_trial)
         .service(subscriptions_renew)
         .service(subscriptions_cancel)
@@ -83,6 +84,10 @@ struct ChangePlan {
     /// As it is if left out.
     #[schema(minimum = 1, maximum = 1_000_000, nullable = false, example = 30)]
     quantity: Option<i64>,
+    /// The add-ons of which it is to have more or less with it; the others stay, and have to go with the plan.
+    #[serde(default)]
+    #[schema(max_items = 20)]
+    addons: Vec<AddonQuantity>,
     /// A quote that still holds, of just this change.
     #[schema(nullable = false)]
     quote_id: Option<QuoteId>,
@@ -93,6 +98,21 @@ struct ChangePlan {
 #[serde(deny_unknown_fields)]
 struct ChangeQuantity {
     #[schema(minimum = 1, maximum = 1_000_000, example = 30)]
+    quantity: i64,
+    /// A quote that still holds, of just this change.
+    #[schema(nullable = false)]
+    quote_id: Option<QuoteId>,
+}
+
+/// Another number of an add-on.
+#[derive(Debug, Clone, Serialize, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ChangeAddon {
+    /// The add-on's code or identifier.
+    #[schema(min_length = 1, max_length = 64, example = "storage-10g")]
+    addon: String,
+    /// How many of it the subscription is to have, all in all; none with 0.
+    #[schema(minimum = 0, maximum = 1_000_000, example = 2)]
     quantity: i64,
     /// A quote that still holds, of just this change.
     #[schema(nullable = false)]
@@ -149,8 +169,9 @@ async fn subscriptions_get(mut caller: Caller<need::SubscriptionsRead>) -> Resul
 #[post("/subscriptions/{id}/change_plan")]
 async fn subscriptions_change_plan(mut caller: Caller<need::OrdersPlace>) -> Result<HttpResponse, Problem> {
     let subscription_id = caller.id("subscription")?;
-    let ChangePlan { plan, quantity, quote_id } = caller.json().await?;
-    change(caller, Changing { subscription_id, quantity, plan: Some(plan), quote_id }).await
+    let ChangePlan { plan, quantity, addons, quote_id } = caller.json().await?;
+    let to = SubscriptionChange { subscription_id, quantity, plan: Some(plan), addons };
+    change(caller, to, quote_id, ITEM).await
 }
 
 /// Change a subscription's quantity
@@ -170,23 +191,56 @@ async fn subscriptions_change_quantity(
 ) -> Result<HttpResponse, Problem> {
     let subscription_id = caller.id("subscription")?;
     let ChangeQuantity { quantity, quote_id } = caller.json().await?;
-    change(caller, Changing { subscription_id, quantity: Some(quantity), plan: None, quote_id }).await
+    let to = SubscriptionChange { subscription_id, quantity: Some(quantity), plan: None, addons: Vec::new() };
+    change(caller, to, quote_id, ITEM).await
 }
 
-async fn change(caller: Caller<need::OrdersPlace>, changing: Changing) -> Result<HttpResponse, Problem> {
+/// Change how many of an add-on a subscription has
+///
+/// Places an order with this one change, which is done when it is answered: quota and price are checked first. What it gets
+/// anew is in the terms and at the price of now; what it had stays as it was ordered. Less than is in use is refused.
+#[utoipa::path(
+    tag = "subscriptions",
+    security(("oauth2" = ["orders:place"])),
+    params(("id" = SubscriptionId, Path)),
+    request_body = ChangeAddon,
+    responses((status = 201, description = "Done, by this order", body = OrderView)),
+)]
+#[post("/subscriptions/{id}/change_addon")]
+async fn subscriptions_change_addon(mut caller: Caller<need::OrdersPlace>) -> Result<HttpResponse, Problem> {
+    let subscription_id = caller.id("subscription")?;
+    let ChangeAddon { addon, quantity, quote_id } = caller.json().await?;
+    let addons = vec![AddonQuantity { addon, quantity }];
+    let to = SubscriptionChange { subscription_id, quantity: None, plan: None, addons };
+    change(caller, to, quote_id, ADDON).await
+}
+
+/// Where the order's only item stands in it.
+const ITEM: &[&str] = &["/items/0"];
+/// Where the only add-on of that does.
+const ADDON: &[&str] = &["/items/0/addons/0", "/items/0"];
+
+/// Places the order. What is wrong with what `body` points to is wrong with this call's body.
+async fn change(
+    caller: Caller<need::OrdersPlace>,
+    to: SubscriptionChange,
+    quote_id: Option<QuoteId>,
+    body: &'static [&'static str],
+) -> Result<HttpResponse, Problem> {
     caller
         .write(async move |work, actor| {
-            let order = crate::domain::commerce::orders::change(work, actor, changing).await.map_err(here)?;
+            let placed = crate::domain::commerce::orders::change(work, actor, to, quote_id).await;
+            let order = placed.map_err(|error| here(error, body))?;
             Ok(orders::answer(order, StatusCode::CREATED, true))
         })
         .await
 }
 
-/// Faults of the order's only item are faults of this body.
-fn here(error: Error) -> Error {
+fn here(error: Error, body: &[&str]) -> Error {
     let Error::Invalid(faults) = error else { return error };
     let here = |fault: Fault| {
-        let pointer = fault.pointer.strip_prefix("/items/0").unwrap_or(&fault.pointer).to_owned();
+        let inside = body.iter().find_map(|whole| fault.pointer.strip_prefix(whole));
+        let pointer = inside.unwrap_or(&fault.pointer).to_owned();
         Fault { pointer, ..fault }
     };
     Error::Invalid(faults.into_iter().map(here).collect())

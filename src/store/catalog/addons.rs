@@ -1,0 +1,128 @@
+use crate::model::catalog::addons::Addon;
+use crate::model::ids::AddonId;
+use crate::model::{Path, Time};
+use crate::sql;
+use crate::store::{Conn, Result, Tx};
+
+macro_rules! columns {
+    () => {
+        "a.id, a.account_id, a.path, a.code, a.name, a.status, a.terms, a.metadata, a.version, a.created_at, a.updated_at"
+    };
+}
+
+/// Adds the add-on; says whether its code was free in its account.
+pub async fn insert(tx: &mut Tx, addon: &Addon) -> Result<bool> {
+    let added = tx
+        .query(
+            "INSERT INTO addons (id, account_id, path, code, name, status, terms, metadata, version, created_at,
+                 updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+             ON CONFLICT (account_id, code) DO NOTHING",
+        )
+        .bind(addon.id)
+        .bind(addon.account_id)
+        .bind(&addon.path)
+        .bind(&addon.code)
+        .bind(&addon.name)
+        .bind(addon.status)
+        .bind(&addon.terms)
+        .bind(&addon.metadata)
+        .bind(addon.version)
+        .bind(addon.created_at)
+        .bind(addon.updated_at)
+        .execute()
+        .await?;
+    Ok(added == 1)
+}
+
+/// The add-on, if it is in the subtree.
+pub async fn find(conn: &mut Conn, id: AddonId) -> Result<Option<Addon>> {
+    conn.query(sql!("SELECT " columns!() " FROM addons a WHERE a.id = $1 AND a.path >= $2 AND a.path < $3"))
+        .bind(id)
+        .within()
+        .optional()
+        .await
+}
+
+/// The add-on that an account's order means by a code or an identifier: one of its own or of the accounts above it, the
+/// nearest first.
+pub async fn offered(conn: &mut Conn, buyer: &Path, code_or_id: &str) -> Result<Option<Addon>> {
+    conn.query(sql!(
+        "SELECT " columns!() " FROM addons a
+         WHERE (a.code = $2 OR a.id = $2) AND a.status = 'active' AND a.path IN (" upwards!("$1") ")
+         ORDER BY length(a.path) DESC LIMIT 1"
+    ))
+    .bind(buyer)
+    .bind(code_or_id)
+    .optional()
+    .await
+}
+
+/// A page of the add-ons that an account can see, its own, those below and those of the accounts above it, by identifier.
+/// Those from above show only while they are active.
+pub async fn visible(
+    conn: &mut Conn,
+    viewer: &Path,
+    after: Option<AddonId>,
+    limit: i64,
+) -> Result<Vec<Addon>> {
+    conn.query(sql!(
+        "SELECT " columns!() " FROM addons a
+         WHERE a.id > $2
+           AND (a.path >= $3 AND a.path < $4 OR a.status = 'active' AND a.path IN (" upwards!("$1") "))
+         ORDER BY a.id LIMIT $5"
+    ))
+    .bind(viewer)
+    .bind(after.map(|id| id.to_string()).unwrap_or_default())
+    .within()
+    .bind(limit)
+    .all()
+    .await
+    .map(|addons| in_order(addons, limit))
+}
+
+/// The first of the add-ons, each once: those from above are found again with each part of a subtree in several.
+fn in_order(mut addons: Vec<Addon>, limit: i64) -> Vec<Addon> {
+    addons.sort_by_key(|addon| addon.id);
+    addons.dedup_by_key(|addon| addon.id);
+    addons.truncate(usize::try_from(limit).unwrap_or_default());
+    addons
+}
+
+/// A page of the add-ons that are on sale to an account, its own and those of the accounts above it, by identifier.
+pub async fn on_sale(
+    conn: &mut Conn,
+    buyer: &Path,
+    after: Option<AddonId>,
+    limit: i64,
+) -> Result<Vec<Addon>> {
+    conn.query(sql!(
+        "SELECT " columns!() " FROM addons a
+         WHERE a.path IN (" upwards!("$1") ") AND a.status = 'active' AND a.id > $2
+         ORDER BY a.id LIMIT $3"
+    ))
+    .bind(buyer)
+    .bind(after.map(|id| id.to_string()).unwrap_or_default())
+    .bind(limit)
+    .all()
+    .await
+}
+
+/// Writes an add-on's name, status, terms and metadata; says whether its version was still the one that was read.
+pub async fn update(tx: &mut Tx, addon: &Addon, now: Time) -> Result<bool> {
+    let changed = tx
+        .query(
+            "UPDATE addons SET name = $2, status = $3, terms = $4, metadata = $5, version = version + 1, updated_at = $6
+             WHERE id = $1 AND version = $7",
+        )
+        .bind(addon.id)
+        .bind(&addon.name)
+        .bind(addon.status)
+        .bind(&addon.terms)
+        .bind(&addon.metadata)
+        .bind(now)
+        .bind(addon.version)
+        .execute()
+        .await?;
+    Ok(changed == 1)
+}
