@@ -127,6 +127,7 @@ const CONDITIONAL: &[&str] = &[
     "subscriptions_renew",
     "subscriptions_cancel",
     "subscriptions_uncancel",
+    "subscriptions_transfer",
     "resources_update",
     "resources_delete",
     "resources_set_password",

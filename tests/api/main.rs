@@ -56,6 +56,7 @@ mod storefront;
 mod subscriptions;
 mod subscriptions_ends;
 mod timeouts;
+mod transfers;
 mod unread;
 mod values;
 mod walks;

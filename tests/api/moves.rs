@@ -116,6 +116,23 @@ on_both_servers! {
         assert_eq!((&here[0]["account_id"], &here[0]["data"]["object"]["id"]), (&json!(tenant), &json!(tenant)));
     }
 
+    /// S3: one account holds a thing for one reason once.
+    async fn two_equal_holds_that_come_into_one_hand_are_one(site: With::workers()) {
+        let world = site.world().await;
+        let (root, tenant) = (&site.operator_key, &world.tenant.id);
+        let made = site.ordered(&world.tenant, "acme.example", 1).await;
+        let place = format!("/v1/accounts/{tenant}");
+        for by in [root, &world.reseller.key] {
+            site.post(&format!("{place}/suspend")).key(by).wait(20).json(json!({"reason_code": "payment"})).send().await;
+        }
+        moved(site, root, tenant, &world.operator.id).await.is(200);
+        let holds = site.all(root, &format!("{place}/holds"), 50).await;
+        let active: Vec<_> = holds.iter().filter(|hold| hold["status"] == "active").collect();
+        assert_eq!((holds.len(), active.len()), (2, 1), "{holds:?}");
+        site.post(&format!("{place}/resume")).key(root).wait(20).json(json!({})).send().await.is(200);
+        assert_eq!(access(site, &made.mail).await, ["full", "full"]);
+    }
+
     /// AUTHZ-8, AUD-2: what was done before is read where the account stands now, and not who did it from above then
     async fn the_audit_goes_with_the_account_and_its_chain_stays_whole(site: With::workers()) {
         let world = site.world().await;

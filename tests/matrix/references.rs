@@ -54,6 +54,13 @@ const REFERENCES: &[Reference] = &[
         sold: false,
     },
     Reference {
+        operation: "subscriptions_transfer",
+        member: "/account_id",
+        of: "accounts.owner",
+        body: |id| json!({"account_id": id}),
+        sold: false,
+    },
+    Reference {
         operation: "price_lists_create",
         member: "/buyer_id",
         of: "accounts.shelf",

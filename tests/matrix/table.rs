@@ -166,6 +166,11 @@ pub const TABLE: &[Row] = &[
     on("subscriptions_get", "subscriptions.own"),
     with("subscriptions_cancel", "subscriptions.own", |_| json!({"when": "period_end"})),
     on("subscriptions_uncancel", "subscriptions.own"),
+    with(
+        "subscriptions_transfer",
+        "subscriptions.own",
+        |ground| json!({"account_id": ground.id("accounts.owner")}),
+    ),
     with("subscriptions_renew", "subscriptions.own", |_| json!({})),
     on("subscriptions_convert_trial", "subscriptions.own"),
     on("quotas_of_subscription", "subscriptions.own"),

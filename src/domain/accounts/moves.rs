@@ -2,13 +2,13 @@
 
 use super::accounts::{find, open};
 use super::environments;
+use crate::domain::services::handover::{self, Keeper};
 use crate::domain::services::holds;
 use crate::domain::{Error, Object, Result, Work, check_version, quotas};
 use crate::model::accounts::accounts::{Account, Environment};
 use crate::model::events::events::EventType;
 use crate::model::ids::{AccountId, OperationId};
 use crate::model::path::MAX_DEPTH;
-use crate::model::services::holds::HoldStatus;
 use crate::model::{Actor, Path, Precondition};
 use crate::store;
 use crate::store::moves::{self, Places};
@@ -73,7 +73,10 @@ pub async fn below(
     work.event(EventType::AccountMovedOut, (left.id, &left.path), "account", object);
     let operation_id = match holds::access_at(&mut work.tx, &account.path).await? == access {
         true => None,
-        false => Some(holds::follow(work, &actor.request_id.to_string(), id, &account.path).await?),
+        false => {
+            let of = (id, &account.path);
+            Some(holds::follow(work, &actor.request_id.to_string(), id.to_string(), of).await?)
+        }
     };
     Ok(Moved { account, operation_id })
 }
@@ -114,23 +117,12 @@ async fn relocate(work: &mut Work, actor: &Actor, places: &Places, parent: &Acco
     Ok(())
 }
 
-/// Makes holds of those who are left behind the new seller's, so that somebody can lift them; of several equal ones the
-/// oldest. Why they were placed was told to nobody else.
+/// Makes holds of those who are left behind the new seller's.
 async fn hand_over(work: &mut Work, places: &Places, left: &[Path], parent: &Account) -> Result<()> {
-    let placed = store::services::holds::placed_from(&mut work.tx, &places.from, left).await?;
     let above = places.to.upwards().nth(1).unwrap_or_else(|| parent.path.clone());
-    let mut seen = Vec::new();
-    for hold in placed {
-        let same = (hold.target.clone(), hold.reason_class, hold.effect);
-        if hold.status == HoldStatus::Active && seen.contains(&same) {
-            holds::end(work, &hold, HoldStatus::Released, None).await?;
-            continue;
-        }
-        let by = (parent.id, &above, parent.account_type);
-        store::services::holds::hand_over(&mut work.tx, hold.id, by, work.now).await?;
-        if hold.status == HoldStatus::Active {
-            seen.push(same);
-        }
-    }
-    Ok(())
+    let placed = store::services::holds::placed_from(&mut work.tx, &places.from, left).await?;
+    let known =
+        store::services::holds::placed_from(&mut work.tx, &places.from, std::slice::from_ref(&above)).await?;
+    let keeper = Keeper { id: parent.id, path: above, account_type: parent.account_type };
+    handover::hand_over(work, placed, &known, &keeper).await
 }

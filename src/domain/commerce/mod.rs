@@ -8,3 +8,4 @@ pub mod outcomes;
 pub mod quotes;
 mod spending;
 pub mod subscriptions;
+pub mod transfers;

@@ -24,7 +24,7 @@ pub struct Turned {
 }
 
 impl Turned {
-    fn unchanged(subscription: Subscription) -> Self {
+    pub(super) fn unchanged(subscription: Subscription) -> Self {
         Self { subscription, operation_id: None }
     }
 }
@@ -263,7 +263,7 @@ async fn written(work: &mut Work, after: Subscription) -> Result<Subscription> {
     Ok(Subscription { version: after.version + 1, updated_at: work.now, ..after })
 }
 
-fn recorded(work: &mut Work, event: EventType, of: &Subscription, before: Option<&Subscription>) {
+pub(super) fn recorded(work: &mut Work, event: EventType, of: &Subscription, before: Option<&Subscription>) {
     let view = of.clone().seen_at(work.now);
     let object = Object::new(of.id, of.version, &view);
     let object = match before {
@@ -273,12 +273,16 @@ fn recorded(work: &mut Work, event: EventType, of: &Subscription, before: Option
     work.event(event, (of.account_id, &of.path), "subscription", object);
 }
 
-async fn look_up(work: &mut Work, id: SubscriptionId) -> Result<Subscription> {
+pub(super) async fn look_up(work: &mut Work, id: SubscriptionId) -> Result<Subscription> {
     let found = store::commerce::subscriptions::find(&mut work.tx, id).await?;
     found.ok_or(Error::NotFound("subscription"))
 }
 
-async fn named(work: &mut Work, id: SubscriptionId, expected: &Precondition) -> Result<Subscription> {
+pub(super) async fn named(
+    work: &mut Work,
+    id: SubscriptionId,
+    expected: &Precondition,
+) -> Result<Subscription> {
     let found = look_up(work, id).await?;
     check_version(work, Versioned::Subscription, id, found.version, expected).await?;
     Ok(found)
@@ -328,6 +332,6 @@ fn check_may_take_back(actor: &Actor, of: &Subscription, action: &'static str) -
     }
 }
 
-fn refused(found: &Subscription, action: &'static str, allowed: &[&'static str]) -> Error {
+pub(super) fn refused(found: &Subscription, action: &'static str, allowed: &[&'static str]) -> Error {
     Error::State { current: found.standing().to_string(), action, allowed: allowed.to_vec() }
 }

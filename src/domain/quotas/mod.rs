@@ -8,4 +8,4 @@ mod remedies;
 pub use ceilings::put;
 pub(in crate::domain) use charges::settle;
 pub use charges::{Charge, charge, commit, free, give_back, granted, release, retake};
-pub(in crate::domain) use moves::moved;
+pub(in crate::domain) use moves::{handed_over, moved};

@@ -1,11 +1,12 @@
-//! What becomes of quota when an account moves: all that it and those below it draw from the levels above is given back
-//! there, and taken from the levels above its new place.
+//! What becomes of quota when an account moves, or a subscription comes to be another account's: all that is drawn from the
+//! levels above is given back there, and taken from the levels above the new place.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ceilings::{drawn, drawn_below};
 use super::charges::{accounts_up, sort_upwards, violation};
 use crate::domain::{Error, Result, Work};
+use crate::model::ids::SubscriptionId;
 use crate::model::quotas::{Mode, Quota, QuotaKey, Taken};
 use crate::model::services::operations::OperationStatus;
 use crate::model::{Actor, Path, Subtree};
@@ -21,7 +22,10 @@ struct Chain {
 
 impl Chain {
     async fn above(work: &mut Work, place: &Path, keys: &[QuotaKey]) -> Result<Self> {
-        let holders: Vec<_> = accounts_up(place).into_iter().skip(1).collect();
+        Self::of(work, accounts_up(place).into_iter().skip(1).collect(), keys).await
+    }
+
+    async fn of(work: &mut Work, holders: Vec<String>, keys: &[QuotaKey]) -> Result<Self> {
         let rows = store::quotas::quotas::of_holders(&mut work.tx, &holders, keys).await?;
         Ok(Self { holders, rows })
     }
@@ -58,19 +62,14 @@ pub async fn moved(work: &mut Work, actor: &Actor, places: &Places) -> Result<()
         .filter(|operation| operation.status != OperationStatus::Failed)
         .flat_map(|operation| operation.reserved.0.clone())
         .collect();
-    let mut moved: BTreeMap<(String, QuotaKey), (i64, i64)> = BTreeMap::new();
+    let mut moved = Shifts::new();
     for &key in &keys {
         let own = rows.iter().find(|row| row.holder == places.from.as_str() && row.key == key);
         let (used, reserved) = match own {
             Some(row) => drawn(Some(row), row.used, row.reserved),
             None => drawn_below(&rows, &in_flight, &places.from, key),
         };
-        for (chain, sign) in [(&before, -1), (&after, 1)] {
-            for holder in chain.levels(key).filter(|holder| chain.row(holder, key).is_some()) {
-                let level = moved.entry((holder.clone(), key)).or_default();
-                *level = (level.0 + sign * used, level.1 + sign * reserved);
-            }
-        }
+        shift(&mut moved, [&before, &after], key, (used, reserved));
     }
     take(work, actor, moved).await?;
 
@@ -81,8 +80,34 @@ pub async fn moved(work: &mut Work, actor: &Actor, places: &Places) -> Result<()
     Ok(())
 }
 
+/// Gives back what a subscription draws from the account at one place and those above, and takes it at another.
+pub async fn handed_over(work: &mut Work, actor: &Actor, id: SubscriptionId, places: &Places) -> Result<()> {
+    let rows = store::quotas::quotas::of_holder(&mut work.tx, &id.to_string()).await?;
+    let keys: Vec<_> = rows.iter().map(|row| row.key).collect();
+    let before = Chain::of(work, accounts_up(&places.from), &keys).await?;
+    let after = Chain::of(work, accounts_up(&places.to), &keys).await?;
+    let mut moved = Shifts::new();
+    for row in &rows {
+        shift(&mut moved, [&before, &after], row.key, drawn(Some(row), row.used, row.reserved));
+    }
+    take(work, actor, moved).await
+}
+
+/// How counters move: used, and reserved.
+type Shifts = BTreeMap<(String, QuotaKey), (i64, i64)>;
+
+/// What is drawn is given back to the levels of before and taken from those of after.
+fn shift(moved: &mut Shifts, [before, after]: [&Chain; 2], key: QuotaKey, (used, reserved): (i64, i64)) {
+    for (chain, sign) in [(before, -1), (after, 1)] {
+        for holder in chain.levels(key).filter(|holder| chain.row(holder, key).is_some()) {
+            let level = moved.entry((holder.clone(), key)).or_default();
+            *level = (level.0 + sign * used, level.1 + sign * reserved);
+        }
+    }
+}
+
 /// Moves the counters, unless a ceiling would be passed by more being taken.
-async fn take(work: &mut Work, actor: &Actor, moved: BTreeMap<(String, QuotaKey), (i64, i64)>) -> Result<()> {
+async fn take(work: &mut Work, actor: &Actor, moved: Shifts) -> Result<()> {
     let shift = |((holder, key), (used, reserved))| Shift { holder, key, used, reserved };
     let mut shifts: Vec<_> = moved.into_iter().filter(|(_, more)| *more != (0, 0)).map(shift).collect();
     sort_upwards(&mut shifts);

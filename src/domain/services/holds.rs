@@ -326,9 +326,15 @@ pub async fn access_at(conn: &mut Conn, place: &Path) -> Result<Access> {
     Ok(of_services(&store::services::holds::in_force(conn, &targets).await?))
 }
 
-/// Queues the work that makes the access of all that an account and those below it have what the holds say.
-pub async fn follow(work: &mut Work, request_id: &str, id: AccountId, place: &Path) -> Result<OperationId> {
-    Ok(operations::start(work, request_id, fan_out(id.to_string(), (id, place))).await?.id)
+/// Queues the work that makes the access of all that is in a target, an account with those below it or a subscription, what
+/// the holds say.
+pub async fn follow(
+    work: &mut Work,
+    request_id: &str,
+    target: String,
+    of: (AccountId, &Path),
+) -> Result<OperationId> {
+    Ok(operations::start(work, request_id, fan_out(target, of)).await?.id)
 }
 
 /// The work that brings about the access of all services that a hold on the target reaches.

@@ -69,6 +69,10 @@ stored_as_text! {
         SubscriptionCancelled = "subscription.cancelled",
         SubscriptionExpired = "subscription.expired",
         SubscriptionRenewed = "subscription.renewed",
+        /// It is another account's from now on.
+        SubscriptionTransferred = "subscription.transferred",
+        /// For whose it was until now.
+        SubscriptionTransferredOut = "subscription.transferred_out",
         SubscriptionPlanChanged = "subscription.plan_changed",
         SubscriptionQuantityChanged = "subscription.quantity_changed",
         /// It has other add-ons, or another number of one.

@@ -1,3 +1,4 @@
 pub mod orders;
 pub mod quotes;
 pub mod subscriptions;
+pub mod transfers;

@@ -10,11 +10,12 @@ use crate::api::answer::Answer;
 use crate::api::caller::Caller;
 use crate::api::problem::Problem;
 use crate::domain::commerce::subscriptions::{self, Turned, When};
+use crate::domain::commerce::transfers;
 use crate::domain::{Error, Fault};
 use crate::model::commerce::addons::AddonQuantity;
 use crate::model::commerce::orders::{OrderView, SubscriptionChange};
 use crate::model::commerce::subscriptions::SubscriptionView;
-use crate::model::ids::{QuoteId, SubscriptionId};
+use crate::model::ids::{AccountId, QuoteId, SubscriptionId};
 use crate::model::scopes::need;
 use crate::model::{Path, Time};
 use crate::store;
@@ -28,7 +29,8 @@ pub fn routes(v1: &mut ServiceConfig) {
         .service(subscriptions_convert_trial)
         .service(subscriptions_renew)
         .service(subscriptions_cancel)
-        .service(subscriptions_uncancel);
+        .service(subscriptions_uncancel)
+        .service(subscriptions_transfer);
 }
 
 list!(SubscriptionList, SubscriptionView);
@@ -117,6 +119,13 @@ struct ChangeAddon {
     /// A quote that still holds, of just this change.
     #[schema(nullable = false)]
     quote_id: Option<QuoteId>,
+}
+
+/// Whose a subscription is to be.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Transfer {
+    account_id: AccountId,
 }
 
 /// List subscriptions
@@ -335,6 +344,33 @@ async fn subscriptions_uncancel(caller: Caller<need::SubscriptionsWrite>) -> Res
     caller
         .write(async move |work, actor| {
             Ok(answer(subscriptions::uncancel(work, actor, id, &expected).await?, now))
+        })
+        .await
+}
+
+/// Transfer a subscription
+///
+/// It becomes another account's, with its services and all that is in them; both are in the caller's reach. It keeps its plan, its
+/// price and its course, and its orders stay with the account that placed them. What it draws is drawn from the new account and
+/// those above it, or it is refused. The operation gives its services the access that the holds at its new place leave. While
+/// anything in it is being made or changed it is refused (409 `operation_in_progress`).
+#[utoipa::path(
+    tag = "subscriptions",
+    security(("oauth2" = ["accounts:write"])),
+    params(("id" = SubscriptionId, Path)),
+    request_body = Transfer,
+    responses(
+        (status = 202, description = "Transferred; the operation brings its access about", body = SubscriptionView),
+        (status = 200, description = "It was the account's already, or its access was brought about within the time waited", body = SubscriptionView),
+    ),
+)]
+#[post("/subscriptions/{id}/transfer")]
+async fn subscriptions_transfer(mut caller: Caller<need::AccountsWrite>) -> Result<HttpResponse, Problem> {
+    let (id, expected, now) = (caller.id("subscription")?, caller.if_match()?, caller.now);
+    let Transfer { account_id } = caller.json().await?;
+    caller
+        .write(async move |work, actor| {
+            Ok(answer(transfers::transfer(work, actor, id, account_id, &expected).await?, now))
         })
         .await
 }
