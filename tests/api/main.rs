@@ -53,6 +53,7 @@ mod signups_shop;
 mod silence;
 mod smuggling;
 mod storefront;
+mod story;
 mod subscriptions;
 mod subscriptions_ends;
 mod timeouts;
