@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tracing::warn;
 
 use super::Engine;
@@ -26,7 +26,7 @@ const AT_ONCE: i64 = 200;
 
 /// Looks once a second until the program shuts down.
 pub async fn keep(engine: Engine, mut shutdown: watch::Receiver<bool>) {
-    let mut forget_at = Instant::now();
+    let mut forget_at = engine.parts().clock.now();
     while !*shutdown.borrow() {
         let of = engine.clone();
         match unit(async move { turn(&of).await }).await {
@@ -34,8 +34,9 @@ pub async fn keep(engine: Engine, mut shutdown: watch::Receiver<bool>) {
             Ok(_) => engine.wake(),
             Err(error) => warn!(%error, "what is due by the clock could not be turned"),
         }
-        if Instant::now() >= forget_at {
-            forget_at = Instant::now() + FORGET_EVERY;
+        let now = engine.parts().clock.now();
+        if now >= forget_at {
+            forget_at = now.plus(FORGET_EVERY);
             let of = engine.clone();
             if let Err(error) = unit(async move { forget(&of).await }).await {
                 warn!(%error, "what is old could not be forgotten");

@@ -5,6 +5,7 @@ mod common;
 
 mod accounts;
 mod addons;
+mod addons_quotas;
 mod audit;
 mod audit_checkpoints;
 mod catalog;

@@ -237,6 +237,12 @@ on_both_servers! {
         site.clock.advance(Duration::from_secs(1));
         until("it has expired", async || status(second.id()).await == "expired").await;
         until("both are told", async || told(site, by, "signup.expired").await.len() == 2).await;
+        // Who never became a customer is forgotten a month later.
+        site.clock.advance(7 * DAY + Duration::from_secs(2));
+        until("it is gone", async || site.all(by, "/v1/signups", 200).await.len() == 1).await;
+        assert_eq!(status(second.id()).await, "expired");
+        site.clock.advance(23 * DAY);
+        until("the other is gone", async || site.all(by, "/v1/signups", 200).await.is_empty()).await;
     }
 
     async fn what_waits_for_the_seller_alone_waits_for_a_month(site: With::no_workers()) {
@@ -317,5 +323,39 @@ on_both_servers! {
         assert_eq!(answers.iter().filter(|answer| answer.status == 202).count(), 1);
         assert_eq!(site.all(by, "/v1/accounts", 200).await.len(), before + 1);
         assert_eq!(site.all(by, "/v1/members", 200).await.len(), 1);
+    }
+
+    async fn of_yes_and_no_at_once_one_is_said(site: With::no_workers()) {
+        let world = site.world().await;
+        let by = &world.reseller.key;
+        for name in ["One", "Two", "Three", "Four"] {
+            let id = site.post("/v1/signups").key(by).json(unknown("hosted-mail", name)).send().await.is(201).id();
+            let sent = token(site, by, &id).await;
+            let before = site.all(by, "/v1/accounts", 200).await.len();
+            let yes = site.post(&format!("/v1/signups/{id}/verify")).key(by).json(json!({"token": sent}));
+            let no = site.post(&format!("/v1/signups/{id}/reject")).key(by).json(json!({}));
+            let (yes, no) = tokio::join!(yes.send(), no.send());
+            assert_ne!(yes.status == 202, no.status == 200, "{} {}", yes.text, no.text);
+            let opened = site.all(by, "/v1/accounts", 200).await.len() - before;
+            assert_eq!(opened, usize::from(yes.status == 202));
+        }
+    }
+
+    /// AUTHZ-8
+    async fn a_sign_up_moves_with_its_seller_and_is_opened_where_he_stands_then(site: With::no_workers()) {
+        let world = site.world().await;
+        let by = &world.reseller.key;
+        let id = site.post("/v1/signups").key(by).json(unknown("hosted-mail", "Acme")).send().await.is(201).id();
+        let sent = token(site, by, &id).await;
+        let new = site.account(&site.operator_key, "distributor", "New").await;
+        let place = format!("/v1/accounts/{}/move", world.reseller.id);
+        site.post(&place).key(&site.operator_key).json(json!({"parent_id": new.id})).send().await.is(200);
+        site.get(&format!("/v1/signups/{id}")).key(&new.key).send().await.is(200);
+        let verified = || site.post(&format!("/v1/signups/{id}/verify")).key(by).json(json!({"token": sent})).send();
+        // Its credential is known for a moment yet as it stood.
+        until("it is known where it stands", async || verified().await.status == 202).await;
+        let opened = site.get(&format!("/v1/signups/{id}")).key(&new.key).send().await.is(200).text_at("opened_account_id");
+        let account = site.get(&format!("/v1/accounts/{opened}")).key(&new.key).send().await.is(200);
+        assert_eq!(account.text_at("parent_id"), world.reseller.id);
     }
 }

@@ -172,6 +172,29 @@ on_both_servers! {
         holds::settles(site, &made.mail, "full").await;
     }
 
+    /// S3: nobody is taken out of a hold by whoever could not lift it.
+    async fn an_account_that_is_held_from_above_keeps_its_subscriptions(site: With::workers()) {
+        let Two { world, .. } = Two::new(site).await;
+        let (root, by) = (&site.operator_key, &world.reseller.key);
+        let made = site.ordered(&world.tenant, "acme.example", 1).await;
+        let free = site.account(by, "tenant", "Free").await;
+        let place = format!("/v1/accounts/{}", world.tenant.id);
+        site.post(&format!("{place}/suspend")).key(root).wait(20).json(json!({"reason_code": "abuse"})).send().await.is(200);
+        let refused = transfer(site, by, &made.subscription, &free.id).send().await.refused(409, "state_conflict");
+        assert!(!refused.text.contains("abuse"), "{}", refused.text);
+        transfer(site, root, &made.subscription, &free.id).send().await.is(200);
+        holds::settles(site, &made.mail, "full").await;
+    }
+
+    async fn what_a_seller_cancelled_runs_again_where_nobody_stands_above(site: With::workers()) {
+        let world = site.world().await;
+        let root = &site.operator_key;
+        let made = site.ordered(&world.tenant, "acme.example", 1).await;
+        call(site, &world.reseller.key, &made.subscription, "cancel").send().await.is(200);
+        transfer(site, root, &made.subscription, &world.operator.id).send().await.is(200);
+        assert_eq!(call(site, root, &made.subscription, "uncancel").send().await.is(200).body["status"], "active");
+    }
+
     async fn what_is_being_made_or_may_not_be_there_stays_where_it_is(site: With::clock()) {
         let Two { world, customer, .. } = Two::new(site).await;
         let root = &site.operator_key;

@@ -1,14 +1,17 @@
 //! What PostgreSQL makes of the statements behind row-level security: each finds its rows by an index. In a small
 //! database nobody would notice that one does not.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use tenantry::domain::services::holds::On;
 use tenantry::model::Json;
+use tenantry::model::accounts::members::{Member, MemberRole};
+use tenantry::model::catalog::addons::Addon;
 use tenantry::model::catalog::items::ItemId;
+use tenantry::model::catalog::plans::PlanStatus;
 use tenantry::model::catalog::price_lists::{Adjustment, Offers, Plain, Price, PriceList, Rule};
 use tenantry::model::commerce::orders::Order;
-use tenantry::model::ids::{AccountId, KeyId, PriceListId};
+use tenantry::model::ids::{AccountId, AddonId, KeyId, MemberId, PriceListId};
 use tenantry::store::Tx;
 use tenantry::store::replies::Slot;
 use tenantry::store::{accounts, audit, catalog, commerce, events, moves, replies, services};
@@ -33,6 +36,22 @@ async fn everyday(world: &World, name: &str, sequence: i64) {
     audit::append(&mut tx, &audit::Line { sequence, ..line(operator) }).await.unwrap();
     catalog::plans::offered(&mut tx, &tenant.path, "mail", None).await.unwrap().unwrap();
     prices(&mut tx, world, &order).await;
+    addons(&mut tx, world, name).await;
+    members(&mut tx, world, name).await;
+    let path = &tenant.path;
+    commerce::transfers::in_flight(&mut tx, path, &[service]).await.unwrap();
+    commerce::transfers::forget_failures(&mut tx, path, &[service]).await.unwrap();
+    commerce::transfers::forget_names(&mut tx, &[service], &[operator.id]).await.unwrap();
+    let services = &[service];
+    let gift = commerce::transfers::Gift {
+        subscription,
+        services,
+        to: tenant.id,
+        path,
+        cancelled_above: None,
+        keeps_name: true,
+    };
+    commerce::transfers::give(&mut tx, gift, now).await.unwrap();
     let [from, to] = [(); 2].map(|()| operator.path.child(AccountId::new()));
     moves::rewrite(&mut tx, &moves::Places { from, to }).await.unwrap();
     tx.commit().await.unwrap();
@@ -98,6 +117,53 @@ async fn prices(tx: &mut Tx, world: &World, order: &Order) {
     assert_eq!(found.len(), 1);
 }
 
+/// An add-on of the operator's, and how it is found.
+async fn addons(tx: &mut Tx, world: &World, code: &str) {
+    let (operator, now) = (&world.operator, world.clock.now());
+    let terms = json!({"quotas": [{"key": "mail.mailboxes", "per_unit": 1}]});
+    let addon = Addon {
+        id: AddonId::new(),
+        account_id: operator.id,
+        path: operator.path.clone(),
+        code: code.to_owned(),
+        name: "Add-on".into(),
+        status: PlanStatus::Active,
+        terms: Json(serde_json::from_value(terms).unwrap()),
+        metadata: Json(Default::default()),
+        version: 1,
+        created_at: now,
+        updated_at: now,
+    };
+    assert!(catalog::addons::insert(tx, &addon).await.unwrap());
+    assert!(catalog::addons::find(tx, addon.id).await.unwrap().is_some());
+    assert!(catalog::addons::offered(tx, &world.tenant.path, code).await.unwrap().is_some());
+    assert!(catalog::addons::update(tx, &addon, now).await.unwrap());
+}
+
+/// Somebody of the operator's, and how he is found.
+async fn members(tx: &mut Tx, world: &World, name: &str) {
+    let (operator, now) = (&world.operator, world.clock.now());
+    let member = Member {
+        id: MemberId::new(),
+        account_id: operator.id,
+        path: operator.path.clone(),
+        role: MemberRole::Viewer,
+        name: name.to_owned(),
+        email: format!("somebody@{name}"),
+        scopes: Json(Vec::new()),
+        metadata: Json(Default::default()),
+        version: 1,
+        created_at: now,
+        updated_at: now,
+        account_type: operator.account_type,
+    };
+    assert!(accounts::members::insert(tx, &member).await.unwrap());
+    assert!(accounts::members::find(tx, member.id).await.unwrap().is_some());
+    assert!(accounts::members::with_address(tx, operator.id, &member.email).await.unwrap().is_some());
+    accounts::members::owners(tx, operator.id).await.unwrap();
+    accounts::keys::of_member(tx, member.id).await.unwrap();
+}
+
 /// Each table's row, whatever it is, three thousand times more, in accounts of their own.
 const MULTIPLIED: &[(&str, &str)] = &[
     ("accounts", "'id', 'acc_' || lpad(n::text, 26, '0'), 'path', path || lpad(n::text, 12, '0') || '/'"),
@@ -113,6 +179,14 @@ const MULTIPLIED: &[(&str, &str)] = &[
         "'id', 'prl_' || lpad(n::text, 26, '0'), 'account_id', 'acc_' || lpad(n::text, 26, '0'), 'path', path || lpad(n::text, 12, '0') || '/'",
     ),
     ("prices", "'price_list_id', 'prl_' || lpad(n::text, 26, '0')"),
+    (
+        "addons",
+        "'id', 'add_' || lpad(n::text, 26, '0'), 'code', n::text, 'account_id', 'acc_' || lpad(n::text, 26, '0')",
+    ),
+    (
+        "members",
+        "'id', 'mbr_' || lpad(n::text, 26, '0'), 'email', n::text, 'account_id', 'acc_' || lpad(n::text, 26, '0')",
+    ),
     ("plan_versions", "'plan_id', 'pln_' || lpad(n::text, 26, '0')"),
     ("orders", "'id', 'ord_' || lpad(n::text, 26, '0')"),
     ("subscriptions", "'id', 'sub_' || lpad(n::text, 26, '0')"),

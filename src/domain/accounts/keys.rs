@@ -54,14 +54,20 @@ struct Rights<'a> {
     is_own: bool,
 }
 
+/// Refuses scopes that the caller's own credential lacks.
+pub(super) fn check_scopes(actor: &Actor, scopes: &[Scope]) -> Result<()> {
+    let lacking: Vec<_> =
+        scopes.iter().filter(|scope| !actor.has(**scope)).map(|scope| scope.as_str()).collect();
+    match lacking.is_empty() {
+        true => Ok(()),
+        false => Err(Error::ScopeEscalation(lacking.join(" "))),
+    }
+}
+
 impl Rights<'_> {
     /// Refuses what the caller's own credential lacks.
     fn within(&self, actor: &Actor) -> Result<()> {
-        let lacking: Vec<_> =
-            self.scopes.iter().filter(|scope| !actor.has(**scope)).map(|scope| scope.as_str()).collect();
-        if !lacking.is_empty() {
-            return Err(Error::ScopeEscalation(lacking.join(" ")));
-        }
+        check_scopes(actor, self.scopes)?;
         if let Some(class) = self.hold_classes.iter().find(|class| !actor.hold_classes.contains(class)) {
             return Err(Error::ScopeEscalation(format!("holds for the reason {class}")));
         }

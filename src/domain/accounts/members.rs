@@ -7,7 +7,7 @@ use serde_json::json;
 use super::accounts::open;
 use super::keys::{self, Issue};
 use crate::domain::{Error, Object, Result, Work, check_version};
-use crate::model::accounts::accounts::{Account, AccountType};
+use crate::model::accounts::accounts::Account;
 use crate::model::accounts::keys::Key;
 use crate::model::accounts::members::{Member, MemberRole, MemberView};
 use crate::model::events::events::EventType;
@@ -43,7 +43,7 @@ pub async fn create(
 ) -> Result<MemberView> {
     let account = open(&mut work.tx, account.unwrap_or(actor.subject_id)).await?;
     let scopes = given(asked.role, asked.scopes)?;
-    within(actor, &scopes_of(asked.role, &scopes, account.account_type))?;
+    keys::check_scopes(actor, &asked.role.may(&scopes, account.account_type))?;
     add(work, &account, Appointing { scopes: Some(scopes), ..asked }).await
 }
 
@@ -100,7 +100,7 @@ pub async fn change(
     member.role = role;
     member.scopes = Json(scopes);
     let may = member.may();
-    within(actor, &may)?;
+    keys::check_scopes(actor, &may)?;
     if let Some(email) = change.email.map(|email| email.to_lowercase()).filter(|email| *email != member.email)
     {
         let other = store::accounts::members::with_address(&mut work.tx, member.account_id, &email).await?;
@@ -203,7 +203,7 @@ async fn open_for(work: &mut Work, actor: &Actor, id: MemberId, expected: &Preco
     let member = find(&mut work.tx, id).await?;
     check_version(work, Versioned::Member, id, member.version, expected).await?;
     open(&mut work.tx, member.account_id).await?;
-    within(actor, &member.may())?;
+    keys::check_scopes(actor, &member.may())?;
     Ok(member)
 }
 
@@ -223,23 +223,6 @@ fn given(role: MemberRole, asked: Option<Vec<Scope>>) -> Result<Vec<Scope>> {
             Err(Error::invalid("/scopes", "only_for_a_peer", detail))
         }
         (_, None) => Ok(Vec::new()),
-    }
-}
-
-fn scopes_of(role: MemberRole, given: &[Scope], of: AccountType) -> Vec<Scope> {
-    match role {
-        MemberRole::Peer => given.to_vec(),
-        role => role.scopes(of),
-    }
-}
-
-/// Refuses what the caller's own credential lacks.
-fn within(actor: &Actor, scopes: &[Scope]) -> Result<()> {
-    let lacking: Vec<_> =
-        scopes.iter().filter(|scope| !actor.has(**scope)).map(|scope| scope.as_str()).collect();
-    match lacking.is_empty() {
-        true => Ok(()),
-        false => Err(Error::ScopeEscalation(lacking.join(" "))),
     }
 }
 

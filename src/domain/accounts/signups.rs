@@ -25,7 +25,7 @@ use crate::store;
 use crate::store::versions::Versioned;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// For how many days a sign-up waits, and for how many where all it waits for is the seller.
+/// For how many days a sign-up waits from its creation or verification, and for how many where all it waits for is the seller.
 const WAITS: u32 = 7;
 const WAITS_FOR_THE_SELLER: u32 = 30;
 

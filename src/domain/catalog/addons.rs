@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::plans::misplaced;
+use super::price_lists::uncapped;
 use crate::domain::accounts::accounts::open;
 use crate::domain::{Error, Fault, Object, Result, Work, check_version};
 use crate::model::catalog::addons::{Addon, AddonTerms};
@@ -27,6 +28,7 @@ pub struct Draft {
 
 /// Makes an add-on for the account acted for and all below it.
 pub async fn create(work: &mut Work, actor: &Actor, draft: Draft) -> Result<Addon> {
+    uncapped(actor)?;
     let account = open(&mut work.tx, actor.subject_id).await?;
     check_terms(work, actor, &draft.terms).await?;
     let addon = Addon {
@@ -66,6 +68,7 @@ pub async fn change(
     change: Change,
     expected: &Precondition,
 ) -> Result<Addon> {
+    uncapped(actor)?;
     let found = store::catalog::addons::find(&mut work.tx, id).await?.ok_or(Error::NotFound("add-on"))?;
     check_version(work, Versioned::Addon, id, found.version, expected).await?;
     if let Some(terms) = &change.terms {

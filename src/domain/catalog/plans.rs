@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::price_lists::uncapped;
 use crate::domain::accounts::accounts::open;
 use crate::domain::{Error, Fault, Object, Result, Work, check_version};
 use crate::model::catalog::components::{Billing, Component};
 use crate::model::catalog::plans::{Plan, PlanStatus, PlanTerms};
+use crate::model::commerce::subscriptions::Subscription;
 use crate::model::events::events::EventType;
 use crate::model::ids::PlanId;
 use crate::model::quotas::QuotaKey;
-use crate::model::{Actor, Json, Precondition};
+use crate::model::{Actor, Json, Precondition, Subtree};
 use crate::store;
 use crate::store::versions::Versioned;
 
@@ -116,6 +118,15 @@ pub(super) fn misplaced(components: &[Component], usable: &BTreeSet<QuotaKey>, a
     faults
 }
 
+/// The terms that a subscription runs on. After a move they can be those of a plan that its account does not reach any more.
+pub(in crate::domain) async fn terms_of(work: &mut Work, subscription: &Subscription) -> Result<PlanTerms> {
+    let own = work.tx.turn(Subtree::everything()).await?;
+    let (plan, version) = (subscription.plan_id, subscription.plan_version);
+    let terms = store::catalog::plans::terms(&mut work.tx, plan, version).await?;
+    work.tx.turn(own).await?;
+    terms.ok_or(Error::NotFound("plan"))
+}
+
 async fn find(work: &mut Work, id: PlanId, expected: &Precondition) -> Result<Plan> {
     let plan = store::catalog::plans::find(&mut work.tx, id).await?.ok_or(Error::NotFound("plan"))?;
     check_version(work, Versioned::Plan, id, plan.version, expected).await?;
@@ -130,6 +141,7 @@ pub async fn add_version(
     terms: PlanTerms,
     expected: &Precondition,
 ) -> Result<Plan> {
+    uncapped(actor)?;
     let mut plan = find(work, id, expected).await?;
     if plan.status == PlanStatus::Archived {
         return Err(state(&plan, "A new version"));

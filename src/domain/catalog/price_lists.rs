@@ -177,8 +177,8 @@ pub async fn withdraw_price(
     Ok(list)
 }
 
-/// A key with a cap sets no prices: they are what it is measured by.
-fn uncapped(actor: &Actor) -> Result<()> {
+/// A key with a cap sets no prices and says not what is charged: that is what it is measured by.
+pub(super) fn uncapped(actor: &Actor) -> Result<()> {
     match actor.spend_cap {
         None => Ok(()),
         Some(_) => Err(Error::SpendCap("A key with a cap on what it spends sets no prices.".into())),

@@ -39,7 +39,7 @@ pub(super) async fn change(
     grants: &[Grant],
 ) -> Result<()> {
     let holder = subscription.id.to_string();
-    let rows = store::quotas::quotas::of_holder(&mut work.tx, &holder).await?;
+    let rows = store::quotas::quotas::locked(&mut work.tx, &holder).await?;
     let too_small: Vec<_> = rows
         .iter()
         .filter(|row| {
@@ -54,7 +54,12 @@ pub(super) async fn change(
     if !too_small.is_empty() {
         return Err(Error::Invalid(too_small));
     }
-    let Drawn { more, less } = drawn(&rows, &allocated(grants));
+    let turns = |row: &Quota| grants.iter().any(|grant| grant.key == row.key && grant.mode != row.mode);
+    if rows.iter().any(|row| row.reserved > 0 && turns(row)) {
+        // What is being made was taken from the levels of before.
+        return Err(Error::Busy);
+    }
+    let Drawn { more, less } = drawn(&rows, grants);
     for row in rows.iter().filter(|row| !grants.iter().any(|grant| grant.key == row.key)) {
         store::quotas::quotas::remove(&mut work.tx, &holder, row.key).await?;
     }
@@ -72,22 +77,31 @@ struct Drawn {
     less: Vec<(QuotaKey, i64)>,
 }
 
-fn drawn(rows: &[Quota], wanted: &[(QuotaKey, i64)]) -> Drawn {
-    let held = |key: QuotaKey| {
-        let row = rows.iter().find(|row| row.key == key && row.mode == Mode::Allocated);
-        row.map_or(0, |row| row.ceiling)
-    };
-    let mut keys: Vec<_> = wanted.iter().map(|(key, _)| *key).chain(rows.iter().map(|row| row.key)).collect();
+fn drawn(rows: &[Quota], grants: &[Grant]) -> Drawn {
+    let mut keys: Vec<_> =
+        grants.iter().map(|grant| grant.key).chain(rows.iter().map(|row| row.key)).collect();
     keys.sort();
     keys.dedup();
     let mut drawn = Drawn::default();
     for key in keys {
-        let wanted = wanted.iter().find(|(wanted, _)| *wanted == key).map_or(0, |(_, amount)| *amount);
-        match wanted - held(key) {
+        let row = rows.iter().find(|row| row.key == key);
+        let used = row.map_or(0, |row| row.used);
+        let held = row.map_or(0, |row| draws(row.mode, row.ceiling, used));
+        let grant = grants.iter().find(|grant| grant.key == key);
+        let wanted = grant.map_or(0, |grant| draws(grant.mode, grant.ceiling, used));
+        match wanted - held {
             0 => {}
             grown @ 1.. => drawn.more.push((key, grown)),
             shrunk => drawn.less.push((key, -shrunk)),
         }
     }
     drawn
+}
+
+/// What a level draws from the one above, beside what is reserved.
+fn draws(mode: Mode, ceiling: i64, used: i64) -> i64 {
+    match mode {
+        Mode::Allocated => ceiling,
+        Mode::Shared => used,
+    }
 }

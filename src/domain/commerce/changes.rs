@@ -5,8 +5,10 @@ use serde_json::json;
 use super::ceilings::{self, grants};
 use super::offers::{self, Bought};
 use super::orders::by_code;
-use super::quotes;
+use super::{quotes, spending};
+use crate::domain::catalog::plans;
 use crate::domain::{Error, Object, Result, Work};
+use crate::model::Json;
 use crate::model::accounts::accounts::Account;
 use crate::model::catalog::plans::PlanTerms;
 use crate::model::commerce::addons::SubscriptionAddon;
@@ -16,7 +18,6 @@ use crate::model::commerce::subscriptions::{Subscription, SubscriptionStatus};
 use crate::model::events::events::EventType;
 use crate::model::ids::SubscriptionId;
 use crate::model::money::Money;
-use crate::model::{Json, Subtree};
 use crate::store;
 
 /// Changes what a subscription is asked to be, its ceilings, and what it draws from the accounts above.
@@ -49,9 +50,10 @@ pub(super) async fn apply(
     }
     let before = subscription.charges();
     let more = charges.as_ref().map(|charges| charges.above(before.as_ref()));
+    let more = more.filter(|_| spending::is_priced(agreed.as_ref(), &addons));
     let mut expires_at = subscription.expires_at;
     if change.plan.is_some() {
-        let former = self::terms(work, &subscription).await?;
+        let former = plans::terms_of(work, &subscription).await?;
         check_same_services(at, &former, &terms)?;
         check_tried(&subscription, &terms)?;
         expires_at = subscription.expires_with(&former, &terms, work.now);
@@ -75,13 +77,16 @@ pub(super) async fn apply(
         expires_at,
         ..subscription.clone()
     };
-    if !store::commerce::subscriptions::change(&mut work.tx, &changed, work.now).await? {
+    let is_other = changed != subscription;
+    if is_other && !store::commerce::subscriptions::change(&mut work.tx, &changed, work.now).await? {
         return Err(Error::Busy);
     }
     let had_and_has = [subscription.addons.as_slice(), changed.addons.as_slice()].concat();
     let addons = by_code(change.addons, &had_and_has);
     let asked = SubscriptionChange { plan: change.plan.map(|_| code), addons, ..change };
-    recorded(work, &subscription, changed);
+    if is_other {
+        recorded(work, &subscription, changed);
+    }
     let item = Item {
         request: ItemRequest::Change(asked),
         status: ItemStatus::Done,
@@ -106,15 +111,6 @@ pub(super) async fn find(
         let detail = "the account has no such subscription";
         Error::invalid(format!("/items/{at}/subscription_id"), "not_found", detail)
     })
-}
-
-/// The terms that a subscription runs on. After a move they can be those of a plan that its account does not reach any more.
-pub(super) async fn terms(work: &mut Work, subscription: &Subscription) -> Result<PlanTerms> {
-    let own = work.tx.turn(Subtree::everything()).await?;
-    let (plan, version) = (subscription.plan_id, subscription.plan_version);
-    let terms = store::catalog::plans::terms(&mut work.tx, plan, version).await?;
-    work.tx.turn(own).await?;
-    terms.ok_or(Error::NotFound("plan"))
 }
 
 /// A trial is of its plan: another one is tried in its place only if it can be.
@@ -145,13 +141,12 @@ fn check_same_services(at: usize, now: &PlanTerms, terms: &PlanTerms) -> Result<
 fn recorded(work: &mut Work, before: &Subscription, changed: Subscription) {
     let changed = Subscription { version: before.version + 1, updated_at: work.now, ..changed };
     let plan = |of: &Subscription| (of.plan_id, of.plan_version);
-    let event = match plan(before) != plan(&changed) {
-        true => EventType::SubscriptionPlanChanged,
-        false if before.addons != changed.addons && before.quantity == changed.quantity => {
-            EventType::SubscriptionAddonsChanged
-        }
-        false => EventType::SubscriptionQuantityChanged,
-    };
+    let moved = plan(before) != plan(&changed);
+    let changes = [
+        (moved, EventType::SubscriptionPlanChanged),
+        (!moved && before.quantity != changed.quantity, EventType::SubscriptionQuantityChanged),
+        (!moved && before.addons != changed.addons, EventType::SubscriptionAddonsChanged),
+    ];
     let addons: Vec<_> = before.addons.iter().cloned().map(SubscriptionAddon::from).collect();
     let previous = json!({
         "plan": before.plan_code,
@@ -161,6 +156,8 @@ fn recorded(work: &mut Work, before: &Subscription, changed: Subscription) {
     });
     let (id, version, of) = (changed.id, changed.version, (changed.account_id, changed.path.clone()));
     let view = changed.seen_at(work.now);
-    let object = Object::new(id, version, &view).instead_of(previous);
-    work.event(event, (of.0, &of.1), "subscription", object);
+    for (_, event) in changes.into_iter().filter(|(is_one, _)| *is_one) {
+        let object = Object::new(id, version, &view).instead_of(previous.clone());
+        work.event(event, (of.0, &of.1), "subscription", object);
+    }
 }

@@ -23,6 +23,7 @@ use crate::model::commerce::quotes::Quoted;
 use crate::model::commerce::subscriptions::{Subscription, SubscriptionStatus};
 use crate::model::events::events::EventType;
 use crate::model::ids::{AccountId, OperationId, OrderId, QuoteId, ServiceId, SubscriptionId};
+use crate::model::money::Money;
 use crate::model::quotas::Taken;
 use crate::model::services::Access;
 use crate::model::services::operations::{Action, Lane, OperationKind, Step};
@@ -92,8 +93,7 @@ pub async fn place(work: &mut Work, actor: &Actor, placing: Placing) -> Result<M
         let quoted = quote.as_ref().and_then(|quote| quote.items.get(at));
         let (item, costs) = match item {
             NewItem::Add(new) => {
-                let item = add(work, actor, &mut job, at, new, quoted).await?;
-                let costs = item.charges.as_ref().map(Charges::first);
+                let (item, costs) = add(work, actor, &mut job, at, new, quoted).await?;
                 (item, costs)
             }
             NewItem::Change(change) => changes::apply(work, &account, at, change, quoted).await?,
@@ -204,7 +204,7 @@ async fn add(
     at: usize,
     new: NewSubscription,
     quoted: Option<&Quoted>,
-) -> Result<Item> {
+) -> Result<(Item, Option<Money>)> {
     let NewSubscription { plan, quantity, addons: asked, resources: new_resources, external_id } = new;
     let account = job.account;
     let Sold { offer, agreed } = sold(work, account, at, &plan, quantity, quoted).await?;
@@ -218,6 +218,8 @@ async fn add(
     let beside = Beside { plan_id: offer.plan.id, terms, currency };
     let addons = addons::bought(work, account, at, &beside, &[], &asked, quoted).await?;
     let charges = comes_to(at, agreed.as_ref(), quantity, &addons)?;
+    let costs = charges.as_ref().map(Charges::first);
+    let costs = costs.filter(|_| spending::is_priced(agreed.as_ref(), &addons));
     let subscription = Subscription {
         id: SubscriptionId::new(),
         account_id: account.id,
@@ -255,7 +257,7 @@ async fn add(
 
     let requested = new_resources.iter().map(|new| new.spec.clone()).collect();
     let resource_ids = first_resources(work, actor, job, &services, subscription.id, new_resources).await?;
-    Ok(Item {
+    let item = Item {
         request: ItemRequest::Add {
             plan: offer.plan.code,
             quantity,
@@ -268,7 +270,8 @@ async fn add(
         resource_ids,
         charges,
         proration: None,
-    })
+    };
+    Ok((item, costs))
 }
 
 /// What an item asks of add-ons, by their codes where it named them by identifiers.

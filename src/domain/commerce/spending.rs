@@ -3,6 +3,8 @@
 use crate::domain::{Error, Result, Work};
 use crate::model::Actor;
 use crate::model::accounts::spending::SpendCap;
+use crate::model::commerce::addons::Added;
+use crate::model::commerce::charges::Agreed;
 use crate::model::money::Money;
 use crate::store;
 
@@ -22,6 +24,11 @@ pub async fn count(work: &mut Work, actor: &Actor, spent: &[Option<Money>]) -> R
             Err(Error::SpendCap("The order costs more than may still be ordered with the key today.".into()))
         }
     }
+}
+
+/// Whether all that is bought has a price: what has none is counted by no cap.
+pub(super) fn is_priced(agreed: Option<&Agreed>, addons: &[Added]) -> bool {
+    agreed.is_some() && addons.iter().all(|addon| addon.price.is_some())
 }
 
 fn total(cap: &SpendCap, spent: &[Option<Money>]) -> Result<i64> {

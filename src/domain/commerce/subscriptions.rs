@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use super::{changes, spending};
+use super::spending;
 use crate::domain::accounts::accounts::open;
+use crate::domain::catalog::plans;
 use crate::domain::services::endings;
 use crate::domain::{Error, Object, Result, Work, check_version};
 use crate::model::commerce::charges::Charges;
@@ -41,7 +42,7 @@ pub enum When {
 /// All that was ordered with the subscription is there: it begins.
 pub(super) async fn begin(work: &mut Work, id: SubscriptionId) -> Result<()> {
     let found = look_up(work, id).await?;
-    let terms = changes::terms(work, &found).await?;
+    let terms = plans::terms_of(work, &found).await?;
     let may_try =
         terms.trial.is_some() && !store::commerce::subscriptions::has_tried(&mut work.tx, &found).await?;
     let begun = found.begun(&terms, may_try, work.now);
@@ -137,7 +138,7 @@ pub async fn convert(
         _ => return Err(refused(&found, "A conversion", after_its_end(&found))),
     }
     open(&mut work.tx, found.account_id).await?;
-    let terms = changes::terms(work, &found).await?;
+    let terms = plans::terms_of(work, &found).await?;
     let after = found.clone().paid_for(&terms, work.now);
     count(work, actor, &found, periods(&found, &after, work.now)).await?;
     turned(work, &found, after, EventType::SubscriptionConverted).await
@@ -163,7 +164,7 @@ pub async fn renew(
             return Err(Error::invalid("/through", "too_early", "must lie ahead"));
         }
         open(&mut work.tx, found.account_id).await?;
-        let terms = changes::terms(work, &found).await?;
+        let terms = plans::terms_of(work, &found).await?;
         let after = found.clone().revived(&terms, through, work.now);
         count(work, actor, &found, periods(&found, &after, work.now)).await?;
         let (by, request_id) = (actor.key_id.to_string(), actor.request_id.to_string());
@@ -185,7 +186,7 @@ pub async fn renew(
         return Err(refused(&found, "A renewal", &["uncancel"]));
     }
     open(&mut work.tx, found.account_id).await?;
-    let terms = changes::terms(work, &found).await?;
+    let terms = plans::terms_of(work, &found).await?;
     let longer = terms.lease.map_or(expires, |lease| lease.after(expires, 1));
     let until = through.unwrap_or(longer);
     if until <= expires {
@@ -305,6 +306,8 @@ async fn count(work: &mut Work, actor: &Actor, found: &Subscription, periods: i6
     let costs = found
         .charges()
         .map(|Charges { recurring, .. }| recurring.currency.money(recurring.amount.saturating_mul(periods)));
+    let agreed = found.price.as_ref().map(|agreed| &agreed.0);
+    let costs = costs.filter(|_| spending::is_priced(agreed, &found.addons));
     spending::count(work, actor, &[costs]).await
 }
 

@@ -24,6 +24,9 @@ pub async fn transfer(
     to: AccountId,
     expected: &Precondition,
 ) -> Result<Turned> {
+    // What is not there stops nobody.
+    look_up(work, id).await?;
+    open(&mut work.tx, to).await?;
     moves::stop_writing(&mut work.tx).await?;
     let found = named(work, id, expected).await?;
     let account = open(&mut work.tx, to).await?;
@@ -31,31 +34,37 @@ pub async fn transfer(
         return Ok(Turned::unchanged(found));
     }
     check(work, &found, &account).await?;
-    let services = store::services::services::of_subscription(&mut work.tx, id).await?;
-    let services: Vec<_> = services.into_iter().map(|service| service.id).collect();
-    if let Some(operation) = store::commerce::transfers::in_flight(&mut work.tx, &services).await? {
-        return Err(Error::OperationInProgress(operation));
-    }
-
     let places = Places { from: found.path.clone(), to: account.path.clone() };
     let kept: Vec<_> = places.to.upwards().collect();
     let left: Vec<_> = places.from.upwards().filter(|path| !kept.contains(path)).collect();
+    check_holds(work, actor, &left).await?;
+    let services = store::services::services::of_subscription(&mut work.tx, id).await?;
+    let services: Vec<_> = services.into_iter().map(|service| service.id).collect();
+    if let Some(operation) =
+        store::commerce::transfers::in_flight(&mut work.tx, &found.path, &services).await?
+    {
+        return Err(Error::OperationInProgress(operation));
+    }
+
     quotas::handed_over(work, actor, id, &places).await?;
     hand_over(work, &found, &services, &left, &account).await?;
     let names = moves::at(&mut work.tx, &left).await?;
+    let order = store::commerce::orders::find(&mut work.tx, found.order_id).await?;
+    let keeps_name = order.is_some_and(|order| !names.contains(&order.placed_by));
     store::commerce::transfers::forget_names(&mut work.tx, &services, &names).await?;
-    store::commerce::transfers::forget_failures(&mut work.tx, &services).await?;
+    store::commerce::transfers::forget_failures(&mut work.tx, &found.path, &services).await?;
     let cancelled_above = found.cancelled_above.map(|above| cancelled_above(above, &places));
     let (services, path) = (services.as_slice(), &account.path);
-    let gift = Gift { subscription: id, services, to, path, cancelled_above };
+    let gift = Gift { subscription: id, services, to, path, cancelled_above, keeps_name };
     store::commerce::transfers::give(&mut work.tx, gift, work.now).await?;
 
     let first = work.place();
-    // Always: what was to be brought about in the name of its former account is not found there any more.
+    // Also where access stays what it was: work for all that the former account has may have passed it by.
     let of = (account.id, &account.path);
     let operation = holds::follow(work, &actor.request_id.to_string(), id.to_string(), of).await?;
     let subscription = look_up(work, id).await?;
-    recorded(work, EventType::SubscriptionTransferred, &subscription, Some(&found));
+    // Whose it was is for those to know who stand above both.
+    recorded(work, EventType::SubscriptionTransferred, &subscription, None);
     work.tell_at(first);
     let view = found.clone().seen_at(work.now);
     let object = Object::new(id, subscription.version, &view);
@@ -78,6 +87,19 @@ async fn check(work: &mut Work, found: &Subscription, account: &Account) -> Resu
         false => {
             let detail = "A subscription stays on its side: live in live accounts, test in test ones.";
             Err(Error::EnvironmentMismatch(detail.into()))
+        }
+    }
+}
+
+/// Refuses to take a subscription out of the hold on an account that is left behind, unless the caller could lift it.
+async fn check_holds(work: &mut Work, actor: &Actor, left: &[Path]) -> Result<()> {
+    let targets: Vec<_> = left.iter().map(ToString::to_string).collect();
+    let holds = store::services::holds::in_force(&mut work.tx, &targets).await?;
+    match holds.iter().all(|hold| actor.principal_path.covers(&hold.placed_by_path)) {
+        true => Ok(()),
+        false => {
+            let current = "held with its account by an account above".into();
+            Err(Error::State { current, action: "A transfer", allowed: Vec::new() })
         }
     }
 }
@@ -113,14 +135,15 @@ async fn hand_over(
 }
 
 /// How many levels above its new account a subscription was cancelled from: whoever did it and stands above both has his say
-/// still, in place of its former account stands its new one, and its new seller in place of all others.
+/// still, in place of its former account stands its new one, and its new seller in place of all others; nobody, where the new
+/// account stood above them.
 fn cancelled_above(above: i64, places: &Places) -> i64 {
     let levels = |path: &Path| i64::try_from(path.depth()).unwrap_or(i64::MAX);
     let common = places.from.common(&places.to).map_or(0, |path| levels(&path));
     match levels(&places.from) - above {
         by if by <= common => levels(&places.to) - by,
-        _ if above == 0 => 0,
-        _ => 1,
+        _ if above == 0 || places.to.covers(&places.from) => 0,
+        _ => 1.min(levels(&places.to) - 1),
     }
 }
 
@@ -138,6 +161,8 @@ mod tests {
         // By its account, by its seller, by the operator.
         assert_eq!([0, 1, 2].map(|above| cancelled_above(above, &places)), [0, 1, 3]);
         let up = Places { from: places.to.clone(), to: other };
-        assert_eq!([0, 1, 2, 3].map(|above| cancelled_above(above, &up)), [0, 1, 0, 1]);
+        assert_eq!([0, 1, 2, 3].map(|above| cancelled_above(above, &up)), [0, 0, 0, 1]);
+        let top = Places { from: up.from, to: root };
+        assert_eq!([0, 1, 2, 3].map(|above| cancelled_above(above, &top)), [0; 4]);
     }
 }

@@ -26,8 +26,6 @@ pub struct Charge {
     modes: BTreeMap<(String, QuotaKey), Mode>,
     /// The subscription it is for, to name what would make room.
     pub subscription: Option<SubscriptionId>,
-    /// What the subscription has no quota for at all.
-    pub missing: Vec<Violation>,
 }
 
 /// The accounts from one up to the operator, as holders of quotas.
@@ -76,21 +74,6 @@ async fn spread(
     let keys: Vec<_> = amounts.iter().map(|(key, _)| *key).collect();
     let known = store::quotas::quotas::of_holders(&mut work.tx, holders, &keys).await?;
     let modes: BTreeMap<_, _> = known.iter().map(|row| ((row.holder.clone(), row.key), row.mode)).collect();
-    let of_subscription = subscription.map(|id| id.to_string());
-    let missing: Vec<_> = amounts
-        .iter()
-        .filter(|(key, _)| {
-            let leaf = &holders[0];
-            Some(leaf) == of_subscription.as_ref() && !modes.contains_key(&(leaf.clone(), *key))
-        })
-        .map(|(key, amount)| Violation {
-            key: *key,
-            level: Level::Own,
-            holder: of_subscription.clone(),
-            requested: *amount,
-            available: Some(0),
-        })
-        .collect();
     let mut taken = Vec::new();
     let mut open = amounts;
     for holder in holders {
@@ -99,7 +82,7 @@ async fn spread(
         }
         open.retain(|(key, _)| modes.get(&(holder.clone(), *key)) != Some(&Mode::Allocated));
     }
-    work.charges.push(Charge { taken: taken.clone(), at_once, modes, subscription, missing });
+    work.charges.push(Charge { taken: taken.clone(), at_once, modes, subscription });
     Ok(taken)
 }
 
@@ -127,7 +110,18 @@ pub(in crate::domain) async fn settle(work: &mut Work, actor: Option<&Actor>) ->
     if moved_meanwhile {
         return Err(Error::Busy);
     }
-    let missing = charges.iter().flat_map(|charge| &charge.missing).cloned();
+    // An account without a row for a key has no ceiling; a subscription without one may have none of it.
+    let missing = asked.iter().filter_map(|((holder, key), amount)| {
+        let is_there = rows.iter().any(|row| row.holder == *holder && row.key == *key);
+        let lacks = is_subscription(holder) && *amount > 0 && !is_there;
+        lacks.then(|| Violation {
+            key: *key,
+            level: Level::Own,
+            holder: Some(holder.clone()),
+            requested: *amount,
+            available: Some(0),
+        })
+    });
     let short = rows.iter().filter_map(|row| {
         let requested = *asked.get(&(row.holder.clone(), row.key))?;
         let passed = requested > 0 && row.used + row.reserved > row.ceiling;
@@ -140,8 +134,12 @@ pub(in crate::domain) async fn settle(work: &mut Work, actor: Option<&Actor>) ->
     if actor.is_some_and(|actor| actor.is_public) {
         return Err(Error::PlanNotApplicable("no more of it can be had at the moment".into()));
     }
-    let remedies = super::remedies::find(work, actor, &charges, &rows).await?;
+    let remedies = super::remedies::find(work, actor, &charges, &violations).await?;
     Err(Error::QuotaExceeded { violations, remedies })
+}
+
+fn is_subscription(holder: &str) -> bool {
+    !holder.starts_with('/')
 }
 
 /// From the leaf up to the root, and by key on each level: the order in which every transaction locks.
@@ -154,7 +152,7 @@ pub(super) fn sort_upwards(shifts: &mut [Shift]) {
 }
 
 pub(super) fn violation(row: &Quota, requested: i64, actor: Option<&Actor>) -> Violation {
-    let own = !row.holder.starts_with('/');
+    let own = is_subscription(&row.holder);
     let seen = own || actor.is_none_or(|actor| actor.principal_path.covers(&row.path));
     let left = (row.ceiling - (row.used + row.reserved - requested)).max(0);
     Violation {
@@ -173,9 +171,8 @@ pub(super) fn violation(row: &Quota, requested: i64, actor: Option<&Actor>) -> V
 /// Takes again what an operation had reserved before it failed.
 pub fn retake(work: &mut Work, taken: &[Taken]) {
     if !taken.is_empty() {
-        let (modes, missing) = (BTreeMap::new(), Vec::new());
-        let taken = taken.to_vec();
-        work.charges.push(Charge { taken, at_once: false, modes, subscription: None, missing });
+        let (modes, taken) = (BTreeMap::new(), taken.to_vec());
+        work.charges.push(Charge { taken, at_once: false, modes, subscription: None });
     }
 }
 
@@ -233,6 +230,10 @@ async fn lessen(work: &mut Work, holders: &[String], amounts: &[(QuotaKey, i64)]
     for (key, amount) in amounts {
         for holder in holders {
             let row = known.iter().find(|row| &row.holder == holder && row.key == *key);
+            if row.is_none() && is_subscription(holder) {
+                // It draws nothing from those above.
+                break;
+            }
             if row.is_some() {
                 let shift = Shift { holder: holder.clone(), key: *key, used: -amount, reserved: 0 };
                 merge(&mut work.shifts, shift);

@@ -1,21 +1,28 @@
 //! What would make room: calls that the caller can send as they are.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::charges::Charge;
+use crate::domain::catalog::plans::terms_of;
 use crate::domain::catalog::pricing::Counter;
 use crate::domain::{Result, Work};
 use crate::model::Actor;
 use crate::model::catalog::addons::AddonTerms;
 use crate::model::catalog::plans::{Plan, PlanTerms};
 use crate::model::commerce::subscriptions::{Subscription, SubscriptionStatus};
+use crate::model::ids::AddonId;
 use crate::model::money::Currency;
-use crate::model::quotas::{Quota, QuotaKey, Remedy};
+use crate::model::quotas::{QuotaKey, Remedy, Violation};
 use crate::model::scopes::Scope;
 use crate::store;
 
 /// How many add-ons and how many plans are named at most.
 const EACH: usize = 3;
+
+/// No order names a larger quantity.
+const LARGEST: i64 = 1_000_000;
 
 /// How many on sale are looked at.
 const LOOKED_AT: i64 = 100;
@@ -36,12 +43,12 @@ pub(super) async fn find(
     work: &mut Work,
     actor: Option<&Actor>,
     charges: &[Charge],
-    rows: &[Quota],
+    violations: &[Violation],
 ) -> Result<Vec<Remedy>> {
     if !actor.is_some_and(|actor| actor.has(Scope::OrdersPlace)) {
         return Ok(Vec::new());
     }
-    let Some(full) = full(work, charges, rows).await? else { return Ok(Vec::new()) };
+    let Some(full) = full(work, charges, violations).await? else { return Ok(Vec::new()) };
     let counter = Counter::of(&mut work.tx, &full.subscription.path).await?;
     let mut remedies: Vec<_> = quantity(&full).into_iter().collect();
     remedies.extend(addons(work, &counter, &full).await?);
@@ -50,26 +57,24 @@ pub(super) async fn find(
 }
 
 /// What is short, if it is a subscription that can be changed.
-async fn full(work: &mut Work, charges: &[Charge], rows: &[Quota]) -> Result<Option<Full>> {
+async fn full(work: &mut Work, charges: &[Charge], violations: &[Violation]) -> Result<Option<Full>> {
     let Some(id) = charges.iter().find_map(|charge| charge.subscription) else { return Ok(None) };
     let found = store::commerce::subscriptions::find(&mut work.tx, id).await?;
     let changeable =
         |of: &Subscription| matches!(of.status, SubscriptionStatus::Active | SubscriptionStatus::Trialing);
     let Some(subscription) = found.filter(changeable) else { return Ok(None) };
     let holder = id.to_string();
-    let own: Vec<_> = rows.iter().filter(|row| row.holder == holder).collect();
-    let missing: Vec<_> = charges.iter().flat_map(|charge| &charge.missing).collect();
-    let needs = own.iter().map(|row| (row.key, row.used + row.reserved));
-    let needs = needs.chain(missing.iter().map(|missing| (missing.key, missing.requested))).collect();
-    let short = own.iter().map(|row| (row.key, row.used + row.reserved - row.ceiling));
-    let short = short.chain(missing.iter().map(|missing| (missing.key, missing.requested)));
-    let lacks: Vec<_> = short.filter(|(_, lack)| *lack > 0).collect();
+    let own = violations.iter().filter(|violation| violation.holder.as_ref() == Some(&holder));
+    let lacks: Vec<_> = own.map(|own| (own.key, own.requested - own.available.unwrap_or_default())).collect();
     if lacks.is_empty() {
         return Ok(None);
     }
-    let (plan, version) = (subscription.plan_id, subscription.plan_version);
-    let terms = store::catalog::plans::terms(&mut work.tx, plan, version).await?;
-    Ok(terms.map(|terms| Full { subscription, terms, needs, lacks }))
+    // With what this transaction takes.
+    let rows = store::quotas::quotas::of_holder(&mut work.tx, &holder).await?;
+    let missing = lacks.iter().filter(|(key, _)| !rows.iter().any(|row| row.key == *key)).copied();
+    let needs = rows.iter().map(|row| (row.key, row.used + row.reserved)).chain(missing).collect();
+    let terms = terms_of(work, &subscription).await?;
+    Ok(Some(Full { subscription, terms, needs, lacks }))
 }
 
 impl Full {
@@ -122,7 +127,8 @@ fn quantity_for(terms: &PlanTerms, needs: &[(QuotaKey, i64)]) -> Option<i64> {
         .collect::<Option<Vec<_>>>()?
         .into_iter()
         .max()?;
-    terms.max_quantity.is_none_or(|most| quantity <= most).then_some(quantity)
+    let most = terms.max_quantity.unwrap_or(LARGEST).min(LARGEST);
+    (quantity <= most).then_some(quantity)
 }
 
 /// An add-on that the subscription has or may come to have.
@@ -136,15 +142,22 @@ struct Candidate {
 /// More of one add-on that it has, or one that it could have.
 async fn addons(work: &mut Work, counter: &Counter, full: &Full) -> Result<Vec<Remedy>> {
     let subscription = &full.subscription;
+    let mut on_sale =
+        store::catalog::addons::on_sale(&mut work.tx, &subscription.path, None, LOOKED_AT).await?;
+    let mut known: BTreeSet<_> = on_sale.iter().map(|addon| (addon.code.clone(), addon.id)).collect();
+    known.extend(subscription.addons.iter().map(|addon| (addon.code.clone(), addon.addon_id)));
+    // By its code, unless others have the same.
+    let called = |code: &String, id: AddonId| match known.iter().filter(|(other, _)| other == code).count() {
+        1 => code.clone(),
+        _ => id.to_string(),
+    };
     let had = subscription.addons.iter().map(|addon| Candidate {
-        called: addon.code.clone(),
+        called: called(&addon.code, addon.addon_id),
         name: addon.name.clone(),
         terms: addon.terms.clone(),
         had: addon.quantity,
     });
     let mut candidates: Vec<_> = had.collect();
-    let mut on_sale =
-        store::catalog::addons::on_sale(&mut work.tx, &subscription.path, None, LOOKED_AT).await?;
     on_sale.retain(|addon| {
         let is_had = subscription.addons.iter().any(|had| had.addon_id == addon.id);
         !is_had && addon.terms.misfit(subscription.plan_id, &full.terms).is_none()
@@ -154,13 +167,13 @@ async fn addons(work: &mut Work, counter: &Counter, full: &Full) -> Result<Vec<R
         if price.is_some_and(|price| differs(price.currency)) {
             continue;
         }
-        let is_ambiguous = candidates.iter().any(|other| other.called == addon.code);
-        let called = if is_ambiguous { addon.id.to_string() } else { addon.code };
+        let called = called(&addon.code, addon.id);
         candidates.push(Candidate { called, name: addon.name, terms: addon.terms.0, had: 0 });
     }
     let remedy = |one: &Candidate| {
         let quantity = one.had + units_for(&one.terms, &full.lacks)?;
-        one.terms.max_quantity.is_none_or(|most| quantity <= most).then(|| {
+        let most = one.terms.max_quantity.unwrap_or(LARGEST).min(LARGEST);
+        (quantity <= most).then(|| {
             let title = format!("Have {quantity} of the add-on {}", one.name);
             full.remedy(title, &json!({"addons": [{"addon": one.called, "quantity": quantity}]}))
         })
@@ -181,6 +194,11 @@ async fn plans(work: &mut Work, counter: &Counter, full: &Full) -> Result<Vec<Re
     let subscription = &full.subscription;
     let needs = full.of_plan();
     let mut plans = store::catalog::plans::on_sale(&mut work.tx, &subscription.path, None, LOOKED_AT).await?;
+    let codes: Vec<_> = plans.iter().map(|plan| plan.code.clone()).collect();
+    let called = |plan: &Plan| match codes.iter().filter(|code| **code == plan.code).count() {
+        1 => plan.code.clone(),
+        _ => plan.id.to_string(),
+    };
     plans.retain(|plan| {
         let terms = &plan.terms;
         plan.id != subscription.plan_id
@@ -193,7 +211,7 @@ async fn plans(work: &mut Work, counter: &Counter, full: &Full) -> Result<Vec<Re
     let differs = |price: Currency| full.currency_of_addons().is_some_and(|currency| currency != price);
     sold.retain(|(_, price)| price.as_ref().is_none_or(|price| !differs(price.currency)));
     let remedy =
-        |plan: &Plan| full.remedy(format!("Move to the plan {}", plan.name), &json!({"plan": plan.code}));
+        |plan: &Plan| full.remedy(format!("Move to the plan {}", plan.name), &json!({"plan": called(plan)}));
     Ok(sold.iter().take(EACH).map(|(plan, _)| remedy(plan)).collect())
 }
 

@@ -24,6 +24,14 @@ stored_as_text! {
 }
 
 impl MemberRole {
+    /// What a person in this role may do in an account of this type, with what a peer is given.
+    pub fn may(self, given: &[Scope], of: AccountType) -> Vec<Scope> {
+        match self {
+            MemberRole::Peer => given.to_vec(),
+            role => role.scopes(of),
+        }
+    }
+
     /// What the role lets a person do in an account of this type; a peer's is said of each.
     pub fn scopes(self, of: AccountType) -> Vec<Scope> {
         use Scope::*;
@@ -91,10 +99,7 @@ pub struct MemberView {
 impl Member {
     /// What the member may do in its account.
     pub fn may(&self) -> Vec<Scope> {
-        match self.role {
-            MemberRole::Peer => self.scopes.0.clone(),
-            role => role.scopes(self.account_type),
-        }
+        self.role.may(&self.scopes, self.account_type)
     }
 }
 

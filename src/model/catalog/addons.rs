@@ -25,8 +25,8 @@ pub struct AddonQuota {
 pub struct AddonTerms {
     #[schema(min_items = 1, max_items = 20)]
     pub quotas: Vec<AddonQuota>,
-    /// What is charged: `per_seat` for each unit of the add-on, `fixed` for all of them. What each costs is for price lists
-    /// to say.
+    /// What is charged: `per_seat` for each unit of the add-on, `fixed` for all of them, `one_time` once when a subscription
+    /// gets the first of it. Use is charged by plans. What each costs is for price lists to say.
     #[serde(default)]
     #[schema(max_items = 20)]
     pub components: Vec<Component>,

@@ -73,6 +73,7 @@ stored_as_text! {
         SubscriptionTransferred = "subscription.transferred",
         /// For whose it was until now.
         SubscriptionTransferredOut = "subscription.transferred_out",
+        /// Its plan is another one; what else was changed with it is not told apart.
         SubscriptionPlanChanged = "subscription.plan_changed",
         SubscriptionQuantityChanged = "subscription.quantity_changed",
         /// It has other add-ons, or another number of one.

@@ -15,28 +15,29 @@ macro_rules! of_services {
     };
 }
 
-/// An operation on what is in the services that has not ended.
-pub async fn in_flight(conn: &mut Conn, services: &[ServiceId]) -> Result<Option<OperationId>> {
+/// An operation on what is in the services of the account at the path that has not ended.
+pub async fn in_flight(conn: &mut Conn, path: &Path, services: &[ServiceId]) -> Result<Option<OperationId>> {
     let (first,): (Option<OperationId>,) = conn
         .query(of_services!(
             "SELECT MIN(id) FROM operations WHERE",
             "service_id",
-            " AND status IN ('queued', 'running', 'waiting_input', 'needs_attention')"
+            " AND path = $2 AND status IN ('queued', 'running', 'waiting_input', 'needs_attention')"
         ))
         .bind(Json(services))
+        .bind(path)
         .one()
         .await?;
     Ok(first)
 }
 
-/// What failed in the services before is not retried any more: it would be done for whoever had them.
-pub async fn forget_failures(tx: &mut Tx, services: &[ServiceId]) -> Result<()> {
+/// What failed in the services of the account at the path is not retried any more: it would be done for whoever had them.
+pub async fn forget_failures(tx: &mut Tx, path: &Path, services: &[ServiceId]) -> Result<()> {
     let text = of_services!(
         "UPDATE operations SET retryable = FALSE WHERE",
         "service_id",
-        " AND status = 'failed' AND retryable"
+        " AND path = $2 AND status = 'failed' AND retryable"
     );
-    tx.query(text).bind(Json(services)).execute().await.map(drop)
+    tx.query(text).bind(Json(services)).bind(path).execute().await.map(drop)
 }
 
 /// Takes away the names that some accounts gave to what is in the services: they are theirs, and free for something else.
@@ -59,14 +60,17 @@ pub struct Gift<'a> {
     pub path: &'a Path,
     /// How many levels above it the subscription was cancelled from, seen from its new place.
     pub cancelled_above: Option<i64>,
+    /// Whether whoever named the subscription stands above it still.
+    pub keeps_name: bool,
 }
 
 /// Writes whose all of it is. What subscription, services and resources tell of themselves changes with that, and so do
 /// their versions.
 pub async fn give(tx: &mut Tx, gift: Gift<'_>, now: Time) -> Result<()> {
-    let Gift { subscription, services, to, path, cancelled_above } = gift;
+    let Gift { subscription, services, to, path, cancelled_above, keeps_name } = gift;
     tx.query(
-        "UPDATE subscriptions SET account_id = $2, path = $3, cancelled_above = $5, version = version + 1, updated_at = $4
+        "UPDATE subscriptions SET account_id = $2, path = $3, cancelled_above = $5, version = version + 1, updated_at = $4,
+             external_id = CASE WHEN $6 THEN external_id END
          WHERE id = $1",
     )
     .bind(subscription)
@@ -74,6 +78,7 @@ pub async fn give(tx: &mut Tx, gift: Gift<'_>, now: Time) -> Result<()> {
     .bind(path)
     .bind(now)
     .bind(cancelled_above)
+    .bind(keeps_name)
     .execute()
     .await?;
     let versioned = [

@@ -80,6 +80,18 @@ pub async fn of_holder(conn: &mut Conn, holder: &str) -> Result<Vec<Quota>> {
     .await
 }
 
+/// All ceilings of one holder in the subtree, which nobody else changes until the transaction ends.
+pub async fn locked(tx: &mut Tx, holder: &str) -> Result<Vec<Quota>> {
+    tx.query(sql!(
+        "SELECT " columns!() " FROM quotas q
+         WHERE q.holder = $1 AND q.path >= $2 AND q.path < $3 ORDER BY q.key " pg("FOR UPDATE")
+    ))
+    .bind(holder)
+    .within()
+    .all()
+    .await
+}
+
 /// Every row of the accounts between two paths, from the top down.
 pub async fn between(conn: &mut Conn, from: &str, to: &str) -> Result<Vec<Quota>> {
     conn.query(sql!(

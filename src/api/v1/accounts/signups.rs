@@ -190,6 +190,7 @@ async fn signups_create(mut caller: Caller<need::SignupsCreate>) -> Result<HttpR
     let asking = body.asking();
     if let Some(storefront) = &caller.storefront {
         let key = &storefront.key;
+        // What is too much is refused before it counts for anybody's limit.
         if asking.quantity > key.signup_max_quantity {
             let detail = format!("a shop's page takes {} at most", key.signup_max_quantity);
             return Err(Error::invalid("/quantity", "too_large", detail).into());
@@ -352,5 +353,7 @@ fn answer(actor: &Actor, stands: Stands, otherwise: StatusCode) -> Answer {
     let view = SignupView::from(stands.signup);
     let view = if actor.is_public { view.published() } else { view };
     let answer = Answer::accepted(stands.operation_id, otherwise, &view).version(version).about(id);
-    Answer { location: answer.location.or(Some(format!("/v1/signups/{id}"))), ..answer }
+    // A page follows no operation.
+    let followed = answer.location.filter(|_| !actor.is_public);
+    Answer { location: followed.or(Some(format!("/v1/signups/{id}"))), ..answer }
 }

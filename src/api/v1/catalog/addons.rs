@@ -122,6 +122,7 @@ struct AddonChange {
     /// Only what is `active` can be ordered; what is `archived` stays so.
     #[schema(nullable = false)]
     status: Option<PlanStatus>,
+    /// In place of all that its terms were: what is left out of them is as it would be of a new add-on.
     #[schema(nullable = false)]
     terms: Option<AddonTerms>,
     #[validate(custom(function = fields::metadata))]

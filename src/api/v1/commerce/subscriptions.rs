@@ -125,6 +125,7 @@ struct ChangeAddon {
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Transfer {
+    /// Whose it is to be; a live account's stays with a live one, a test account's with a test one.
     account_id: AccountId,
 }
 
@@ -351,9 +352,10 @@ async fn subscriptions_uncancel(caller: Caller<need::SubscriptionsWrite>) -> Res
 /// Transfer a subscription
 ///
 /// It becomes another account's, with its services and all that is in them; both are in the caller's reach. It keeps its plan, its
-/// price and its course, and its orders stay with the account that placed them. What it draws is drawn from the new account and
+/// price and its course; its orders stay where they are, and names that those who are left behind gave are forgotten. What it draws is drawn from the new account and
 /// those above it, or it is refused. The operation gives its services the access that the holds at its new place leave. While
-/// anything in it is being made or changed it is refused (409 `operation_in_progress`).
+/// anything in it is being made or changed it is refused (409 `operation_in_progress`), before it has run at all, and out of an
+/// account that somebody above the caller holds (409 `state_conflict`), and where there is no room for it (409 `quota_exceeded`).
 #[utoipa::path(
     tag = "subscriptions",
     security(("oauth2" = ["accounts:write"])),
