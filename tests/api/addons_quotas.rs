@@ -99,6 +99,27 @@ on_both_servers! {
         assert_eq!(used().await, drawn, "those above carry what is had");
     }
 
+    /// P5: a change that changes nothing of what it read writes nothing over what others make of it.
+    async fn ceilings_are_those_of_the_quantity_whoever_else_changes_it_at_once(site: With::workers()) {
+        let Channel { world, tenant, .. } = Channel::new(site).await;
+        let (root, key) = (&site.operator_key, &tenant.key);
+        super::subscriptions::plan(site, &world, "by-seat", json!({})).await;
+        let (id, _) = made(site, key, beside("by-seat", json!([]))).await;
+        for round in 1..=12 {
+            let to = |quantity: i64| call(site, key, &id, "change_quantity").json(json!({"quantity": quantity})).send();
+            // To what it is, twice, and to one more.
+            let answers = tokio::join!(to(round), to(round + 1), to(round));
+            for answer in [&answers.0, &answers.1, &answers.2] {
+                assert!([201, 409].contains(&answer.status), "{}", answer.text);
+            }
+            let has = read(site, &id).await["quantity"].clone();
+            let row = site.quota(root, &id, "mail.mailboxes").await.unwrap();
+            assert_eq!(row["ceiling"], has, "round {round}");
+            let next = call(site, key, &id, "change_quantity").json(json!({"quantity": round + 1}));
+            next.send().await.is(201);
+        }
+    }
+
     async fn of_two_add_ons_with_one_code_a_remedy_names_the_one_that_it_means(site: With::workers()) {
         let Channel { world, tenant, sub, .. } = Channel::new(site).await;
         let key = &tenant.key;

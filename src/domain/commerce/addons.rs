@@ -135,6 +135,15 @@ async fn sold(
     })
 }
 
+/// What an item asks of add-ons, by their codes where it named them by identifiers.
+pub(super) fn by_code(asked: Vec<AddonQuantity>, known: &[Added]) -> Vec<AddonQuantity> {
+    let named = |asked: AddonQuantity| match known.iter().find(|one| one.is_named(&asked.addon)) {
+        Some(known) => AddonQuantity { addon: known.code.clone(), ..asked },
+        None => asked,
+    };
+    asked.into_iter().map(named).collect()
+}
+
 fn place(at: usize, n: usize, member: &str) -> String {
     format!("/items/{at}/addons/{n}/{member}")
 }

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
+use super::addons::by_code;
 use super::ceilings::{self, grants};
 use super::offers::{self, Bought};
-use super::orders::by_code;
 use super::{quotes, spending};
 use crate::domain::catalog::plans;
 use crate::domain::{Error, Object, Result, Work};
@@ -58,8 +58,6 @@ pub(super) async fn apply(
         check_tried(&subscription, &terms)?;
         expires_at = subscription.expires_with(&former, &terms, work.now);
     }
-    ceilings::change(work, at, &subscription, &grants(&terms, quantity, &addons)).await?;
-
     let price = agreed.map(Json);
     let billing_period = Json(terms.billing_period);
     // Periods of another length begin anew.
@@ -71,22 +69,23 @@ pub(super) async fn apply(
         plan_version,
         quantity,
         price,
-        addons: Json(addons),
+        addons: Json(addons.clone()),
         billing_period,
         anchored_at,
         expires_at,
         ..subscription.clone()
     };
-    let is_other = changed != subscription;
-    if is_other && !store::commerce::subscriptions::change(&mut work.tx, &changed, work.now).await? {
-        return Err(Error::Busy);
-    }
-    let had_and_has = [subscription.addons.as_slice(), changed.addons.as_slice()].concat();
-    let addons = by_code(change.addons, &had_and_has);
-    let asked = SubscriptionChange { plan: change.plan.map(|_| code), addons, ..change };
-    if is_other {
+    // What changes nothing writes nothing: the version that is written is what keeps two who change it at once apart.
+    if changed != subscription {
+        ceilings::change(work, at, &subscription, &grants(&terms, quantity, &addons)).await?;
+        if !store::commerce::subscriptions::change(&mut work.tx, &changed, work.now).await? {
+            return Err(Error::Busy);
+        }
         recorded(work, &subscription, changed);
     }
+    let had_and_has = [subscription.addons.as_slice(), &addons].concat();
+    let addons = by_code(change.addons, &had_and_has);
+    let asked = SubscriptionChange { plan: change.plan.map(|_| code), addons, ..change };
     let item = Item {
         request: ItemRequest::Change(asked),
         status: ItemStatus::Done,
@@ -126,12 +125,7 @@ fn check_tried(subscription: &Subscription, terms: &PlanTerms) -> Result<()> {
 }
 
 fn check_same_services(at: usize, now: &PlanTerms, terms: &PlanTerms) -> Result<()> {
-    let types = |terms: &PlanTerms| {
-        let mut types: Vec<_> = terms.services.iter().map(|service| service.service_type).collect();
-        types.sort();
-        types
-    };
-    if types(now) == types(terms) {
+    if now.service_types() == terms.service_types() {
         return Ok(());
     }
     let detail = "the plan gives other services than the subscription has; order it anew";

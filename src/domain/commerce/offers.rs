@@ -8,7 +8,7 @@ use crate::domain::{Error, Result, Work};
 use crate::model::Time;
 use crate::model::accounts::accounts::Account;
 use crate::model::catalog::plans::{Plan, PlanTerms};
-use crate::model::commerce::addons::Added;
+use crate::model::commerce::addons::{Added, AddonQuantity};
 use crate::model::commerce::charges::{Agreed, Charges};
 use crate::model::commerce::orders::{ItemRequest, SubscriptionChange};
 use crate::model::commerce::proration::{Left, Proration};
@@ -124,6 +124,21 @@ impl Bought {
         Ok(Self { plan_id, plan_version, code, terms, quantity, agreed, addons, charges, proration: None })
     }
 
+    /// With the add-ons that are asked for, beside those it had.
+    async fn with(
+        self,
+        work: &mut Work,
+        account: &Account,
+        at: usize,
+        had: &[Added],
+        asked: &[AddonQuantity],
+        quoted: Option<&Quoted>,
+    ) -> Result<Self> {
+        let addons = addons::bought(work, account, at, &self.beside(), had, asked, quoted).await?;
+        let charges = with_addons(at, self.charges.clone(), &addons, had)?;
+        Ok(Self { addons, charges, ..self })
+    }
+
     fn beside(&self) -> Beside<'_> {
         let currency = self.agreed.as_ref().map(|agreed| agreed.price.currency);
         Beside { plan_id: self.plan_id, terms: &self.terms, currency }
@@ -145,10 +160,7 @@ pub(super) async fn changed(
         Some(plan) => Bought::new(at, sold(work, account, at, plan, quantity, quoted).await?, quantity)?,
         None => kept(work, at, runs, quantity).await?,
     };
-    let addons =
-        addons::bought(work, account, at, &bought.beside(), &runs.addons, &to.addons, quoted).await?;
-    let charges = with_addons(at, bought.charges.clone(), &addons, &runs.addons)?;
-    let bought = Bought { addons, charges, ..bought };
+    let bought = bought.with(work, account, at, &runs.addons, &to.addons, quoted).await?;
     Ok(Bought { proration: proration(runs, &bought, work.now), ..bought })
 }
 
@@ -184,9 +196,7 @@ pub(super) async fn quoted(
     let bought = match &asked {
         ItemRequest::Add { plan, quantity, addons, .. } => {
             let bought = Bought::new(at, sold(work, account, at, plan, *quantity, None).await?, *quantity)?;
-            let addons = addons::bought(work, account, at, &bought.beside(), &[], addons, None).await?;
-            let charges = with_addons(at, bought.charges.clone(), &addons, &[])?;
-            Bought { addons, charges, ..bought }
+            bought.with(work, account, at, &[], addons, None).await?
         }
         ItemRequest::Change(change) => {
             let runs = changes::find(work, account, at, change.subscription_id).await?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Map;
 
-use super::addons::{self, Beside};
+use super::addons::{self, Beside, by_code};
 use super::ceilings::{allocated, grants};
 use super::contents::{check_resources, first_resources};
 use super::offers::{Sold, comes_to, sold};
@@ -14,7 +14,7 @@ use crate::domain::services::operations::{self, NewOperation};
 use crate::domain::services::resources::NewResource;
 use crate::domain::{Error, Object, Result, Work, check_version, quotas};
 use crate::model::accounts::accounts::{Account, AccountType};
-use crate::model::commerce::addons::{Added, AddonQuantity};
+use crate::model::commerce::addons::AddonQuantity;
 use crate::model::commerce::charges::Charges;
 use crate::model::commerce::orders::{
     Item, ItemRequest, ItemStatus, Order, OrderStatus, OrderView, SubscriptionChange,
@@ -272,15 +272,6 @@ async fn add(
         proration: None,
     };
     Ok((item, costs))
-}
-
-/// What an item asks of add-ons, by their codes where it named them by identifiers.
-pub(super) fn by_code(asked: Vec<AddonQuantity>, known: &[Added]) -> Vec<AddonQuantity> {
-    let named = |asked: AddonQuantity| match known.iter().find(|one| one.is_named(&asked.addon)) {
-        Some(known) => AddonQuantity { addon: known.code.clone(), ..asked },
-        None => asked,
-    };
-    asked.into_iter().map(named).collect()
 }
 
 async fn services(

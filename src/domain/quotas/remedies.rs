@@ -203,7 +203,7 @@ async fn plans(work: &mut Work, counter: &Counter, full: &Full) -> Result<Vec<Re
         let terms = &plan.terms;
         plan.id != subscription.plan_id
             && (terms.trial.is_some() || subscription.status != SubscriptionStatus::Trialing)
-            && types(terms) == types(&full.terms)
+            && terms.service_types() == full.terms.service_types()
             && covers(terms, subscription.quantity, &needs)
             && subscription.addons.iter().all(|addon| addon.terms.misfit(plan.id, terms).is_none())
     });
@@ -213,12 +213,6 @@ async fn plans(work: &mut Work, counter: &Counter, full: &Full) -> Result<Vec<Re
     let remedy =
         |plan: &Plan| full.remedy(format!("Move to the plan {}", plan.name), &json!({"plan": called(plan)}));
     Ok(sold.iter().take(EACH).map(|(plan, _)| remedy(plan)).collect())
-}
-
-fn types(terms: &PlanTerms) -> Vec<crate::model::catalog::service_types::ServiceType> {
-    let mut types: Vec<_> = terms.services.iter().map(|service| service.service_type).collect();
-    types.sort();
-    types
 }
 
 fn covers(terms: &PlanTerms, quantity: i64, needs: &[(QuotaKey, i64)]) -> bool {

@@ -89,6 +89,15 @@ pub struct PlanTerms {
     pub max_quantity: Option<i64>,
 }
 
+impl PlanTerms {
+    /// The types of its services, sorted: a subscription moves among plans that have the same.
+    pub fn service_types(&self) -> Vec<ServiceType> {
+        let mut types: Vec<_> = self.services.iter().map(|service| service.service_type).collect();
+        types.sort();
+        types
+    }
+}
+
 fn monthly() -> Interval {
     Interval::MONTHLY
 }

@@ -76,7 +76,7 @@ pub struct SubscriptionView {
     /// The version it was ordered in and keeps until it is moved.
     pub plan_version: i64,
     pub quantity: i64,
-    /// What it costs, since it was ordered or moved to its plan, whatever price lists have come to say; none where no
+    /// What its plan costs, since it was ordered or moved to it, whatever price lists have come to say; none where no
     /// account above had a price for it.
     pub price: Option<PriceView>,
     /// What it has beside its plan.

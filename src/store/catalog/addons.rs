@@ -1,3 +1,4 @@
+use super::each_once;
 use crate::model::catalog::addons::Addon;
 use crate::model::ids::AddonId;
 use crate::model::{Path, Time};
@@ -78,15 +79,7 @@ pub async fn visible(
     .bind(limit)
     .all()
     .await
-    .map(|addons| in_order(addons, limit))
-}
-
-/// The first of the add-ons, each once: those from above are found again with each part of a subtree in several.
-fn in_order(mut addons: Vec<Addon>, limit: i64) -> Vec<Addon> {
-    addons.sort_by_key(|addon| addon.id);
-    addons.dedup_by_key(|addon| addon.id);
-    addons.truncate(usize::try_from(limit).unwrap_or_default());
-    addons
+    .map(|addons| each_once(addons, |addon: &Addon| addon.id, limit))
 }
 
 /// A page of the add-ons that are on sale to an account, its own and those of the accounts above it, by identifier.

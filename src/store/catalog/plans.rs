@@ -1,3 +1,4 @@
+use super::each_once;
 use crate::model::catalog::plans::{Plan, PlanStatus, PlanTerms};
 use crate::model::catalog::servers::Placement;
 use crate::model::ids::PlanId;
@@ -127,14 +128,6 @@ pub async fn offered(
     })
 }
 
-/// The first of the plans, each once: those from above are found again with each part of a subtree in several.
-fn in_order(mut plans: Vec<Plan>, limit: i64) -> Vec<Plan> {
-    plans.sort_by_key(|plan| plan.id);
-    plans.dedup_by_key(|plan| plan.id);
-    plans.truncate(usize::try_from(limit).unwrap_or_default());
-    plans
-}
-
 /// A page of the plans that an account can see, its own and those of the accounts above it, by identifier.
 /// Plans from above show only while they are active.
 pub async fn visible(conn: &mut Conn, viewer: &Path, after: Option<PlanId>, limit: i64) -> Result<Vec<Plan>> {
@@ -150,7 +143,7 @@ pub async fn visible(conn: &mut Conn, viewer: &Path, after: Option<PlanId>, limi
     .bind(limit)
     .all()
     .await
-    .map(|plans| in_order(plans, limit))
+    .map(|plans| each_once(plans, |plan: &Plan| plan.id, limit))
 }
 
 /// A page of the plans that are on sale to an account, its own and those of the accounts above it, by identifier.

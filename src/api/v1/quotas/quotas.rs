@@ -151,7 +151,7 @@ async fn quotas_put(mut caller: Caller<need::QuotasWrite>) -> Result<HttpRespons
 
 /// Show a subscription's ceilings
 ///
-/// What its plan gives for its quantity, and what is taken of it.
+/// What its plan gives for its quantity, what its add-ons add, and what is taken of it.
 #[utoipa::path(
     tag = "quotas",
     security(("oauth2" = ["quotas:read"])),
