@@ -73,7 +73,9 @@ where
     match (came.answer.operation_id, wait) {
         (Some(operation), Some(longest)) => {
             turn.inspect(|turn| turn.rest());
-            let answer = wait::until_ended(&state, subject, came.answer, operation, longest, makes).await?;
+            let ended = wait::until_ended(&state, subject, &came.answer, operation, longest, makes).await;
+            // It is done, whether we can see what has become of it or not.
+            let answer = ended.unwrap_or(came.answer);
             Ok(answer.render(came.replayed))
         }
         _ => Ok(came.answer.render(came.replayed)),

@@ -25,13 +25,15 @@ const LOOK_AGAIN: Duration = Duration::from_millis(150);
 pub async fn until_ended(
     state: &State,
     subtree: Subtree,
-    answer: Answer,
+    answer: &Answer,
     id: OperationId,
     longest: Duration,
     makes: bool,
 ) -> Result<Answer, Problem> {
     let ended = ended(state, &subtree, id, longest).await?;
-    let Some(operation) = ended.filter(|operation| operation.status.is_final()) else { return Ok(answer) };
+    let Some(operation) = ended.filter(|operation| operation.status.is_final()) else {
+        return Ok(answer.clone());
+    };
     let made = makes && operation.status == OperationStatus::Succeeded;
     let operation = OperationView::from(operation);
     let mut conn = state.db.read(subtree).await?;
@@ -77,9 +79,10 @@ pub async fn until_ended(
     let status = if made { 201 } else { 200 };
     Ok(match fresh {
         Some(fresh) => {
-            Answer { status, body: fresh.body, etag: Some(fresh.etag), location: Some(fresh.place), ..answer }
+            let (etag, location) = (Some(fresh.etag), Some(fresh.place));
+            Answer { status, body: fresh.body, etag, location, ..answer.clone() }
         }
-        None => Answer { status, body: with_operation(&answer.body, &operation), ..answer },
+        None => Answer { status, body: with_operation(&answer.body, &operation), ..answer.clone() },
     })
 }
 

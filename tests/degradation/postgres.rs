@@ -27,11 +27,15 @@ struct Site {
 
 impl Site {
     async fn open() -> Self {
+        Self::opened(&["serve"]).await
+    }
+
+    async fn opened(arguments: &[&str]) -> Self {
         let fresh = Fresh::postgres().await;
         let (proxy, url) = Proxy::before(&fresh.url).await;
         let installation = Installation::on(&url);
         let key = installation.key();
-        let process = installation.serve().await;
+        let process = installation.serve_with(arguments).await;
         let hosting = Arc::new(Hosting::new(&installation, &key).await);
         Self { fresh, proxy, installation, process, key, hosting }
     }
@@ -244,6 +248,30 @@ async fn an_order_cut_off_from_postgres_at_any_moment_is_executed_once_when_it_i
         assert_eq!(orders[key]["id"].as_str(), Some(id.as_str()), "{key}");
     }
     site.hosting.agrees(&orders).await;
+    site.close().await;
+}
+
+/// DEG-2: what is committed is not denied because nobody can see how it goes on
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_waits_for_an_order_while_postgres_goes_away_is_told_that_it_was_accepted() {
+    let site = Site::opened(&["serve", "--no-workers"]).await;
+    let (caller, tenant) = (site.hosting.caller.clone(), site.hosting.tenant.clone());
+    let waiting = tokio::spawn(async move {
+        let order = json!({"account_id": tenant, "items": [{"action": "add", "plan": "mail"}]});
+        let order = caller.call(Method::POST, "/orders").header("Prefer", "wait=30").json(&order);
+        told(order.send().await.unwrap()).await
+    });
+    let looks = "SELECT COUNT(*) FROM pg_stat_activity
+                 WHERE datname = current_database() AND query LIKE 'SELECT gated%FROM operations%' AND query NOT LIKE '%pg_stat%'
+                   AND query_start > (SELECT MAX(created_at) FROM orders)";
+    let begun = Instant::now();
+    while count(&site.fresh, looks).await == 0 {
+        assert!(begun.elapsed() < LONGEST, "nobody waits for the order");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    site.proxy.down();
+    let answer = waiting.await.unwrap();
+    assert_eq!((answer.status, &answer.body["status"]), (202, &json!("queued")), "{answer:?}");
     site.close().await;
 }
 
