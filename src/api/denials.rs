@@ -209,15 +209,15 @@ async fn record_one(
         tokio::select! {
             _ = look.tick() => {
                 let behind = !unwritten.is_empty();
-                while unwritten.len() < UNWRITTEN && let Ok(noted) = queue.try_recv() {
-                    take(&mut windows, noted, &mut unwritten);
-                }
+                take_all(&mut queue, &mut windows, &mut unwritten);
                 // What the database did not take waits for the next tick.
                 if !behind {
                     write(to, &mut unwritten).await;
                 }
             }
             _ = tick.tick() => {
+                // What came while a window was open is counted into it.
+                take_all(&mut queue, &mut windows, &mut unwritten);
                 unwritten.extend(windows.over(clock.now()));
                 write(to, &mut unwritten).await;
             }
@@ -236,6 +236,15 @@ fn every(period: Duration) -> Interval {
     let mut interval = interval(period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
+}
+
+/// As many as there is room for.
+fn take_all(queue: &mut mpsc::Receiver<Noted>, windows: &mut Windows, unwritten: &mut VecDeque<Line>) {
+    while unwritten.len() < UNWRITTEN
+        && let Ok(noted) = queue.try_recv()
+    {
+        take(windows, noted, unwritten);
+    }
 }
 
 fn take(windows: &mut Windows, noted: Noted, unwritten: &mut VecDeque<Line>) {
