@@ -335,6 +335,7 @@ impl<S: Need> FromRequest for Caller<S> {
                 };
             let route =
                 state.routes.find(request.method(), &pattern).expect("every route is in the document");
+            parameters::note_route(&request, &route);
             request.extensions_mut().insert(Known {
                 credential: credential.clone(),
                 route: route.clone(),
@@ -367,7 +368,7 @@ impl<S: Need> FromRequest for Caller<S> {
             environments::check(&credential)?;
             check_account(&credential, &request)?;
             parameters::check(&route, &request)?;
-            idempotency::check_required(&state.keys_required, &route, &credential, S::SCOPE, &request)?;
+            idempotency::check_required(&state.keys_required, &route, &credential, &request)?;
             if storefront.is_none() {
                 state.principals.used(credential.key.id, now, address);
             }

@@ -164,7 +164,8 @@ const TAGGED: &[&str] = &[
 const OPTIONAL_BODY: &str = "May be left out";
 
 fn complete(operation: &mut Value, method: &str, path: &str, paged: bool) {
-    let mutates = method != "get";
+    let scope = operation["security"][0]["oauth2"][0].as_str().and_then(|scope| scope.parse().ok());
+    let mutates = method != "get" && !scope.is_some_and(Scope::reads);
     let mut names = vec!["TenantryAccount"];
     if mutates {
         names.extend(["IdempotencyKey", "DryRun"]);
@@ -226,9 +227,7 @@ fn complete(operation: &mut Value, method: &str, path: &str, paged: bool) {
         true => ("409", "The state, a name, a quota or another operation stands in the way"),
         false => ("409", "The caller's account was moved a moment ago; ask again"),
     });
-    if mutates || has_body || method == "get" {
-        refusals.push(("422", "Something in the body or the query is not valid; `errors` names each place"));
-    }
+    refusals.push(("422", "Something in the body or the query is not valid; `errors` names each place"));
     if has_body {
         refusals.push(("413", "The body is too large"));
         refusals.push(("415", "The body is not application/json"));

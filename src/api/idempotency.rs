@@ -5,7 +5,6 @@ use actix_web::HttpRequest;
 use super::parameters::{reads, value};
 use super::problem::{Code, Problem};
 use super::routes::Route;
-use crate::model::scopes::Scope;
 use crate::store::accounts::keys::Credential;
 
 /// A header that names no key, or more than one.
@@ -37,7 +36,6 @@ pub fn check_required(
     by_operator: &[String],
     route: &Route,
     credential: &Credential,
-    scope: Scope,
     request: &HttpRequest,
 ) -> Result<(), Problem> {
     let detail = if by_operator.contains(&route.operation_id) {
@@ -47,7 +45,7 @@ pub fn check_required(
     } else {
         return Ok(());
     };
-    let changes = !reads(request) && !scope.reads();
+    let changes = !reads(request);
     let tried = value(request, "dry_run").is_some_and(|value| value == "true");
     match changes && !tried && !request.headers().contains_key("idempotency-key") {
         false => Ok(()),

@@ -15,9 +15,19 @@ pub fn form(query: &str) -> impl Iterator<Item = (String, String)> + '_ {
     url::form_urlencoded::parse(query.as_bytes()).map(|(name, value)| (name.into_owned(), value.into_owned()))
 }
 
-/// Whether the request's method only reads.
+/// Whether the request changes nothing: by its method, or by what its operation does.
 pub fn reads(request: &HttpRequest) -> bool {
-    matches!(*request.method(), Method::GET | Method::HEAD)
+    matches!(*request.method(), Method::GET | Method::HEAD) || request.extensions().contains::<Computes>()
+}
+
+/// That the request's operation only computes, whatever its method.
+struct Computes;
+
+/// Remembers with the request what its operation does.
+pub fn note_route(request: &HttpRequest, route: &Route) {
+    if route.computes {
+        request.extensions_mut().insert(Computes);
+    }
 }
 
 /// From where the request came, as far as our own proxies tell.

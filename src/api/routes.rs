@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::shedding;
 use crate::limits::load::Class;
+use crate::model::scopes::Scope;
 
 /// One route as the document describes it.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct Route {
     /// Whether it makes something new, which it then answers with 201.
     pub makes: bool,
     pub condition: Condition,
+    /// Whether it changes nothing, though its method could.
+    pub computes: bool,
     /// Whether it takes an `Idempotency-Key`.
     pub takes_key: bool,
     /// Whether what it changes bears on who may come in.
@@ -129,8 +132,19 @@ fn route(document: &Value, method: &Method, path: &str, operation: &Value) -> Ro
     let (condition, takes_key) = (Condition::of(operation), takes(operation, "IdempotencyKey"));
     let parameters: Vec<String> = parameters.collect();
     let scope = operation["security"][0]["oauth2"][0].as_str().and_then(|scope| scope.parse().ok());
+    let computes = method != Method::GET && scope.is_some_and(Scope::reads);
     let paged = parameters.iter().any(|name| name == "limit");
     let exports = operation_id.ends_with("_export");
     let class = shedding::class(method, path, scope, paged || exports);
-    Route { parameters, operation_id, makes, condition, takes_key, touches_credentials, exports, class }
+    Route {
+        parameters,
+        operation_id,
+        makes,
+        condition,
+        computes,
+        takes_key,
+        touches_credentials,
+        exports,
+        class,
+    }
 }

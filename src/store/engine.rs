@@ -257,14 +257,6 @@ impl Tx {
         }
     }
 
-    /// Turns to another subtree, and gives the one that was declared before. What was sent until now is in that one.
-    pub async fn turn(&mut self, subtree: Subtree) -> Result<Subtree> {
-        self.flush().await?;
-        let declared = sql!(pg("SELECT set_config('app.subtree', $1, true)") sqlite("SELECT $1"));
-        let _: (String,) = self.0.query(declared).bind(subtree.declared()).one().await?;
-        Ok(std::mem::replace(&mut self.0.subtree, subtree))
-    }
-
     /// Marks where the work stands, for [`Tx::back`].
     pub async fn mark(&mut self) -> Result<()> {
         self.flush().await?;
@@ -310,6 +302,17 @@ impl Conn {
     /// What the connection may see.
     pub fn subtree(&self) -> &Subtree {
         &self.subtree
+    }
+
+    /// Turns to another subtree, and gives the one that was declared before. What a unit of work was sent until now is in
+    /// that one; a read declares its own.
+    pub async fn turn(&mut self, subtree: Subtree) -> Result<Subtree> {
+        if let Kind::PostgresTx(conn, pending, texts) = &mut self.kind {
+            pending.flush(texts, conn).await?;
+            let declared = "SELECT set_config('app.subtree', $1, true)";
+            let _: (String,) = self.query(declared).bind(subtree.declared()).one().await?;
+        }
+        Ok(std::mem::replace(&mut self.subtree, subtree))
     }
 
     /// A statement, to be given its values and run.

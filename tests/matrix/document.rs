@@ -24,8 +24,9 @@ pub struct Operation {
 }
 
 impl Operation {
+    /// By its scope: what only computes is called with a body, and reads.
     pub fn mutates(&self) -> bool {
-        self.method != Method::GET
+        self.method != Method::GET && !self.scope.as_ref().is_some_and(|scope| scope.ends_with(":read"))
     }
 
     /// The request with what it cannot do without.

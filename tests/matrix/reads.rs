@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use reqwest::Method;
 use tenantry::store::audit::Line;
 
 use super::document::{operations, scopes, served};
@@ -58,7 +57,7 @@ on_both_servers! {
         let all = operations(&document);
         let ground = Ground::new(site, &scopes(&document)).await;
         let steps = steps(&all);
-        let reading = || steps.iter().filter(|step| step.operation.method == Method::GET && step.operation.name != "audit_export");
+        let reading = || steps.iter().filter(|step| !step.operation.mutates() && step.operation.name != "audit_export");
         let (above, owner) = (As::key(&ground.above.key), As::key(&ground.owner.key));
         let through = As::key(&ground.above.key).through(&ground.owner.id);
         let mut due = BTreeSet::new();

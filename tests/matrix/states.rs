@@ -1,7 +1,5 @@
 //! What the state of an account makes of its keys, for every operation.
 
-use reqwest::Method;
-
 use super::document::{operations, scopes, served};
 use super::ground::Ground;
 use super::walk::{As, Step, steps};
@@ -23,9 +21,9 @@ on_both_servers! {
         site.post(&suspend).key(&site.operator_key).json(hold).send().await.is(202);
         for step in steps(&all) {
             let answer = own(site, &ground, &step).send().await;
-            match step.operation.method {
-                Method::GET => drop(answer.is(200)),
-                _ => drop(answer.refused(403, "account_suspended")),
+            match step.operation.mutates() {
+                false => drop(answer.is(200)),
+                true => drop(answer.refused(403, "account_suspended")),
             }
         }
         let resume = format!("/v1/accounts/{}/resume", ground.above.id);

@@ -177,6 +177,8 @@ pub const TABLE: &[Row] = &[
     plain("quota_definitions_list"),
     on("quotas_of_account", "accounts.owner"),
     on("quotas_get", "accounts.owner"),
+    make("quotas_check", |_| json!({"amounts": [{"key": "mail.mailboxes", "amount": 1}]})),
+    make("quotas_explain", |_| json!({})),
     above(with("quotas_put", "accounts.owner", |_| json!({"ceiling": 1000}))),
     plain("services_list"),
     on("services_get", "services.mail"),

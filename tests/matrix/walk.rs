@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use reqwest::Method;
 use secrecy::ExposeSecret;
 use tenantry::access::secret::SecretKey;
 use tenantry::model::accounts::accounts::Environment;
@@ -85,6 +84,7 @@ async fn seen(site: &Site, ground: &Ground, step: &Step<'_>) -> Seen {
     let list = match noun.as_str() {
         "deliveries" => format!("/v1/webhook_endpoints/{endpoint}/deliveries?limit=200"),
         // What is the same for everybody comes whole.
+        "quotas" => "/v1/quota_definitions".to_owned(),
         "me" | "limits" | "connectors" | "service_types" | "quota_definitions" => format!("/v1/{noun}"),
         noun => format!("/v1/{noun}?limit=200"),
     };
@@ -312,7 +312,7 @@ async fn from_elsewhere(site: &Site, ground: &Ground, step: &Step<'_>, before: &
                 assert_eq!(told(&refused), told(&same), "{place}");
             }
             Some(object) => drop(step.call(site, ground, &key, Some(object)).send().await.is(200)),
-            None if step.operation.method == Method::GET => {
+            None if !step.operation.mutates() => {
                 let mut seen = step.call(site, ground, &key, None).send().await.is(200);
                 if ["audit_list", "audit_export"].contains(&name.as_str()) {
                     // What the caller itself reached for is in its own audit.

@@ -13,6 +13,7 @@ use crate::model::ids::PlanId;
 use crate::model::quotas::QuotaKey;
 use crate::model::{Actor, Json, Precondition, Subtree};
 use crate::store;
+use crate::store::Conn;
 use crate::store::versions::Versioned;
 
 /// A new plan as it was asked for.
@@ -119,11 +120,11 @@ pub(super) fn misplaced(components: &[Component], usable: &BTreeSet<QuotaKey>, a
 }
 
 /// The terms that a subscription runs on. After a move they can be those of a plan that its account does not reach any more.
-pub(in crate::domain) async fn terms_of(work: &mut Work, subscription: &Subscription) -> Result<PlanTerms> {
-    let own = work.tx.turn(Subtree::everything()).await?;
+pub(in crate::domain) async fn terms_of(conn: &mut Conn, subscription: &Subscription) -> Result<PlanTerms> {
+    let own = conn.turn(Subtree::everything()).await?;
     let (plan, version) = (subscription.plan_id, subscription.plan_version);
-    let terms = store::catalog::plans::terms(&mut work.tx, plan, version).await?;
-    work.tx.turn(own).await?;
+    let terms = store::catalog::plans::terms(conn, plan, version).await?;
+    conn.turn(own).await?;
     terms.ok_or(Error::NotFound("plan"))
 }
 

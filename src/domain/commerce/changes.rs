@@ -53,7 +53,7 @@ pub(super) async fn apply(
     let more = more.filter(|_| spending::is_priced(agreed.as_ref(), &addons));
     let mut expires_at = subscription.expires_at;
     if change.plan.is_some() {
-        let former = plans::terms_of(work, &subscription).await?;
+        let former = plans::terms_of(&mut work.tx, &subscription).await?;
         check_same_services(at, &former, &terms)?;
         check_tried(&subscription, &terms)?;
         expires_at = subscription.expires_with(&former, &terms, work.now);

@@ -166,7 +166,7 @@ pub(super) async fn changed(
 
 /// The same plan, in a quantity.
 async fn kept(work: &mut Work, at: usize, runs: &Subscription, quantity: i64) -> Result<Bought> {
-    let terms = plans::terms_of(work, runs).await?;
+    let terms = plans::terms_of(&mut work.tx, runs).await?;
     check_quantity(at, &terms, quantity)?;
     let agreed = runs.price.clone().map(|agreed| agreed.0);
     let charges = comes_to(at, agreed.as_ref(), quantity, &[])?.map(Charges::of_running);

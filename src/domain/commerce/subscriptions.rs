@@ -42,7 +42,7 @@ pub enum When {
 /// All that was ordered with the subscription is there: it begins.
 pub(super) async fn begin(work: &mut Work, id: SubscriptionId) -> Result<()> {
     let found = look_up(work, id).await?;
-    let terms = plans::terms_of(work, &found).await?;
+    let terms = plans::terms_of(&mut work.tx, &found).await?;
     let may_try =
         terms.trial.is_some() && !store::commerce::subscriptions::has_tried(&mut work.tx, &found).await?;
     let begun = found.begun(&terms, may_try, work.now);
@@ -138,7 +138,7 @@ pub async fn convert(
         _ => return Err(refused(&found, "A conversion", after_its_end(&found))),
     }
     open(&mut work.tx, found.account_id).await?;
-    let terms = plans::terms_of(work, &found).await?;
+    let terms = plans::terms_of(&mut work.tx, &found).await?;
     let after = found.clone().paid_for(&terms, work.now);
     count(work, actor, &found, periods(&found, &after, work.now)).await?;
     turned(work, &found, after, EventType::SubscriptionConverted).await
@@ -164,7 +164,7 @@ pub async fn renew(
             return Err(Error::invalid("/through", "too_early", "must lie ahead"));
         }
         open(&mut work.tx, found.account_id).await?;
-        let terms = plans::terms_of(work, &found).await?;
+        let terms = plans::terms_of(&mut work.tx, &found).await?;
         let after = found.clone().revived(&terms, through, work.now);
         count(work, actor, &found, periods(&found, &after, work.now)).await?;
         let (by, request_id) = (actor.key_id.to_string(), actor.request_id.to_string());
@@ -186,7 +186,7 @@ pub async fn renew(
         return Err(refused(&found, "A renewal", &["uncancel"]));
     }
     open(&mut work.tx, found.account_id).await?;
-    let terms = plans::terms_of(work, &found).await?;
+    let terms = plans::terms_of(&mut work.tx, &found).await?;
     let longer = terms.lease.map_or(expires, |lease| lease.after(expires, 1));
     let until = through.unwrap_or(longer);
     if until <= expires {

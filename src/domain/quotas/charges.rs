@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use super::chain::{Chain, accounts_up, is_subscription};
+use super::remedies;
 use crate::domain::{Error, Result, Work};
 use crate::model::Actor;
 use crate::model::Path;
@@ -18,7 +20,7 @@ use crate::store::quotas::quotas::Shift;
 /// Something taken in this transaction.
 #[derive(Debug, Clone)]
 pub struct Charge {
-    /// Level by level, leaf first.
+    /// Of each key, leaf first.
     pub taken: Vec<Taken>,
     /// Whether it is used from now on, or reserved until an operation ends.
     at_once: bool,
@@ -26,11 +28,6 @@ pub struct Charge {
     modes: BTreeMap<(String, QuotaKey), Mode>,
     /// The subscription it is for, to name what would make room.
     pub subscription: Option<SubscriptionId>,
-}
-
-/// The accounts from one up to the operator, as holders of quotas.
-pub(super) fn accounts_up(path: &Path) -> Vec<String> {
-    path.upwards().map(|path| path.to_string()).collect()
 }
 
 /// Takes from the accounts at and above `path` what a subscription of theirs is given to hold. The
@@ -42,8 +39,7 @@ pub async fn granted(
     subscription: SubscriptionId,
     at_once: bool,
 ) -> Result<Vec<Taken>> {
-    let holders = accounts_up(path);
-    spread(work, &holders, amounts, Some(subscription), at_once).await
+    spread(work, accounts_up(path), amounts, subscription, at_once).await
 }
 
 /// Takes from a subscription what a resource in it uses, and, where the subscription shares its accounts'
@@ -56,15 +52,15 @@ pub async fn charge(
 ) -> Result<Vec<Taken>> {
     let mut holders = vec![subscription.to_string()];
     holders.extend(accounts_up(path));
-    spread(work, &holders, amounts, Some(subscription), false).await
+    spread(work, holders, amounts, subscription, false).await
 }
 
 /// Each key goes up from the first holder to the first level whose ceiling was allocated from above.
 async fn spread(
     work: &mut Work,
-    holders: &[String],
+    holders: Vec<String>,
     amounts: &[(QuotaKey, i64)],
-    subscription: Option<SubscriptionId>,
+    subscription: SubscriptionId,
     at_once: bool,
 ) -> Result<Vec<Taken>> {
     let amounts: Vec<_> = amounts.iter().copied().filter(|(_, amount)| *amount != 0).collect();
@@ -72,16 +68,13 @@ async fn spread(
         return Ok(Vec::new());
     }
     let keys: Vec<_> = amounts.iter().map(|(key, _)| *key).collect();
-    let known = store::quotas::quotas::of_holders(&mut work.tx, holders, &keys).await?;
-    let modes: BTreeMap<_, _> = known.iter().map(|row| ((row.holder.clone(), row.key), row.mode)).collect();
-    let mut taken = Vec::new();
-    let mut open = amounts;
-    for holder in holders {
-        for (key, amount) in &open {
-            taken.push(Taken { holder: holder.clone(), key: *key, amount: *amount });
-        }
-        open.retain(|(key, _)| modes.get(&(holder.clone(), *key)) != Some(&Mode::Allocated));
-    }
+    let chain = Chain::of(&mut work.tx, holders, &keys).await?;
+    let modes = chain.rows.iter().map(|row| ((row.holder.clone(), row.key), row.mode)).collect();
+    let of = |(key, amount): (QuotaKey, i64)| {
+        chain.levels(key).map(move |holder| Taken { holder: holder.clone(), key, amount })
+    };
+    let taken: Vec<_> = amounts.into_iter().flat_map(of).collect();
+    let subscription = Some(subscription);
     work.charges.push(Charge { taken: taken.clone(), at_once, modes, subscription });
     Ok(taken)
 }
@@ -93,7 +86,7 @@ pub(in crate::domain) async fn settle(work: &mut Work, actor: Option<&Actor>) ->
     if charges.is_empty() && shifts.is_empty() {
         return Ok(());
     }
-    let mut asked: BTreeMap<(String, QuotaKey), i64> = BTreeMap::new();
+    let mut asked = Asked::new();
     for charge in &charges {
         for taken in &charge.taken {
             *asked.entry((taken.holder.clone(), taken.key)).or_default() += taken.amount;
@@ -110,6 +103,30 @@ pub(in crate::domain) async fn settle(work: &mut Work, actor: Option<&Actor>) ->
     if moved_meanwhile {
         return Err(Error::Busy);
     }
+    let violations = shortfalls(&asked, &rows, actor);
+    if violations.is_empty() {
+        return Ok(());
+    }
+    if actor.is_some_and(|actor| actor.is_public) {
+        return Err(Error::PlanNotApplicable("no more of it can be had at the moment".into()));
+    }
+    let subscription = charges.iter().find_map(|charge| charge.subscription);
+    let remedies = match (actor, subscription) {
+        (Some(actor), Some(id)) => {
+            // With what this transaction takes.
+            let rows = store::quotas::quotas::of_holder(&mut work.tx, &id.to_string()).await?;
+            remedies::find(&mut work.tx, actor, id, &rows, &violations).await?
+        }
+        _ => Vec::new(),
+    };
+    Err(Error::QuotaExceeded { violations, remedies })
+}
+
+/// How much is asked of each level.
+pub(super) type Asked = BTreeMap<(String, QuotaKey), i64>;
+
+/// What does not suffice, of levels as they are with what is asked of them.
+pub(super) fn shortfalls(asked: &Asked, rows: &[Quota], actor: Option<&Actor>) -> Vec<Violation> {
     // An account without a row for a key has no ceiling; a subscription without one may have none of it.
     let missing = asked.iter().filter_map(|((holder, key), amount)| {
         let is_there = rows.iter().any(|row| row.holder == *holder && row.key == *key);
@@ -127,19 +144,7 @@ pub(in crate::domain) async fn settle(work: &mut Work, actor: Option<&Actor>) ->
         let passed = requested > 0 && row.used + row.reserved > row.ceiling;
         passed.then(|| violation(row, requested, actor))
     });
-    let violations: Vec<_> = missing.chain(short).collect();
-    if violations.is_empty() {
-        return Ok(());
-    }
-    if actor.is_some_and(|actor| actor.is_public) {
-        return Err(Error::PlanNotApplicable("no more of it can be had at the moment".into()));
-    }
-    let remedies = super::remedies::find(work, actor, &charges, &violations).await?;
-    Err(Error::QuotaExceeded { violations, remedies })
-}
-
-fn is_subscription(holder: &str) -> bool {
-    !holder.starts_with('/')
+    missing.chain(short).collect()
 }
 
 /// From the leaf up to the root, and by key on each level: the order in which every transaction locks.
@@ -152,19 +157,24 @@ pub(super) fn sort_upwards(shifts: &mut [Shift]) {
 }
 
 pub(super) fn violation(row: &Quota, requested: i64, actor: Option<&Actor>) -> Violation {
-    let own = is_subscription(&row.holder);
-    let seen = own || actor.is_none_or(|actor| actor.principal_path.covers(&row.path));
+    let level = level_of(row, actor);
+    let seen = level != Level::Upstream;
     let left = (row.ceiling - (row.used + row.reserved - requested)).max(0);
     Violation {
         key: row.key,
-        level: match (own, seen) {
-            (true, _) => Level::Own,
-            (_, true) => Level::Account,
-            _ => Level::Upstream,
-        },
-        holder: seen.then(|| if own { row.holder.clone() } else { row.account_id.to_string() }),
+        level,
+        holder: seen.then(|| row.owner()),
         requested,
         available: seen.then_some(left),
+    }
+}
+
+/// How near to the caller a level is.
+pub(super) fn level_of(row: &Quota, actor: Option<&Actor>) -> Level {
+    match is_subscription(&row.holder) {
+        true => Level::Own,
+        false if actor.is_none_or(|actor| actor.principal_path.covers(&row.path)) => Level::Account,
+        false => Level::Upstream,
     }
 }
 
@@ -213,33 +223,30 @@ pub async fn free(
 ) -> Result<()> {
     let mut holders = vec![subscription.to_string()];
     holders.extend(accounts_up(path));
-    lessen(work, &holders, amounts).await
+    lessen(work, holders, amounts).await
 }
 
 /// Gives back to the accounts above what a subscription no longer holds.
 pub async fn give_back(work: &mut Work, path: &Path, amounts: &[(QuotaKey, i64)]) -> Result<()> {
-    lessen(work, &accounts_up(path), amounts).await
+    lessen(work, accounts_up(path), amounts).await
 }
 
-async fn lessen(work: &mut Work, holders: &[String], amounts: &[(QuotaKey, i64)]) -> Result<()> {
+async fn lessen(work: &mut Work, holders: Vec<String>, amounts: &[(QuotaKey, i64)]) -> Result<()> {
     if amounts.is_empty() {
         return Ok(());
     }
     let keys: Vec<_> = amounts.iter().map(|(key, _)| *key).collect();
-    let known = store::quotas::quotas::of_holders(&mut work.tx, holders, &keys).await?;
-    for (key, amount) in amounts {
-        for holder in holders {
-            let row = known.iter().find(|row| &row.holder == holder && row.key == *key);
-            if row.is_none() && is_subscription(holder) {
+    let chain = Chain::of(&mut work.tx, holders, &keys).await?;
+    for &(key, amount) in amounts {
+        for holder in chain.levels(key) {
+            match chain.row(holder, key) {
+                Some(_) => {
+                    let shift = Shift { holder: holder.clone(), key, used: -amount, reserved: 0 };
+                    merge(&mut work.shifts, shift);
+                }
                 // It draws nothing from those above.
-                break;
-            }
-            if row.is_some() {
-                let shift = Shift { holder: holder.clone(), key: *key, used: -amount, reserved: 0 };
-                merge(&mut work.shifts, shift);
-            }
-            if row.is_some_and(|row| row.mode == Mode::Allocated) {
-                break;
+                None if is_subscription(holder) => break,
+                None => {}
             }
         }
     }

@@ -1,11 +1,14 @@
 //! What may be taken, level by level from the subscription up to the operator.
 
 mod ceilings;
+mod chain;
 mod charges;
+mod checks;
 mod moves;
 mod remedies;
 
 pub use ceilings::put;
 pub(in crate::domain) use charges::settle;
 pub use charges::{Charge, charge, commit, free, give_back, granted, release, retake};
+pub use checks::{Subject, check, explain};
 pub(in crate::domain) use moves::{handed_over, moved};

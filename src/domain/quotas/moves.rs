@@ -4,45 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ceilings::{drawn, drawn_below};
-use super::charges::{accounts_up, sort_upwards, violation};
+use super::chain::{Chain, accounts_up};
+use super::charges::{sort_upwards, violation};
 use crate::domain::{Error, Result, Work};
 use crate::model::ids::SubscriptionId;
-use crate::model::quotas::{Mode, Quota, QuotaKey, Taken};
+use crate::model::quotas::{QuotaKey, Taken};
 use crate::model::services::operations::OperationStatus;
 use crate::model::{Actor, Path, Subtree};
 use crate::store;
 use crate::store::moves::Places;
 use crate::store::quotas::quotas::Shift;
-
-/// The levels from one up, as far as what is drawn from it reaches: to the first ceiling that was allocated from above.
-struct Chain {
-    holders: Vec<String>,
-    rows: Vec<Quota>,
-}
-
-impl Chain {
-    async fn above(work: &mut Work, place: &Path, keys: &[QuotaKey]) -> Result<Self> {
-        Self::of(work, accounts_up(place).into_iter().skip(1).collect(), keys).await
-    }
-
-    async fn of(work: &mut Work, holders: Vec<String>, keys: &[QuotaKey]) -> Result<Self> {
-        let rows = store::quotas::quotas::of_holders(&mut work.tx, &holders, keys).await?;
-        Ok(Self { holders, rows })
-    }
-
-    fn row(&self, holder: &str, key: QuotaKey) -> Option<&Quota> {
-        self.rows.iter().find(|row| row.holder == holder && row.key == key)
-    }
-
-    fn levels(&self, key: QuotaKey) -> impl Iterator<Item = &String> {
-        let mut goes_on = true;
-        self.holders.iter().take_while(move |holder| {
-            let reached = goes_on;
-            goes_on &= self.row(holder, key).is_none_or(|row| row.mode != Mode::Allocated);
-            reached
-        })
-    }
-}
 
 /// Moves what the account at `places.from` draws to the levels above `places.to`, and with it what its operations have
 /// reserved; refuses the move where one of those levels has not so much left. Nothing else may move counters meanwhile.
@@ -54,8 +25,8 @@ pub async fn moved(work: &mut Work, actor: &Actor, places: &Places) -> Result<()
     let reserving = operations.iter().flat_map(|operation| operation.reserved.iter());
     let keys: BTreeSet<_> = rows.iter().map(|row| row.key).chain(reserving.map(|taken| taken.key)).collect();
     let keys: Vec<_> = keys.into_iter().collect();
-    let before = Chain::above(work, &places.from, &keys).await?;
-    let after = Chain::above(work, &places.to, &keys).await?;
+    let before = Chain::above(&mut work.tx, &places.from, &keys).await?;
+    let after = Chain::above(&mut work.tx, &places.to, &keys).await?;
 
     let in_flight: Vec<_> = operations
         .iter()
@@ -84,8 +55,8 @@ pub async fn moved(work: &mut Work, actor: &Actor, places: &Places) -> Result<()
 pub async fn handed_over(work: &mut Work, actor: &Actor, id: SubscriptionId, places: &Places) -> Result<()> {
     let rows = store::quotas::quotas::of_holder(&mut work.tx, &id.to_string()).await?;
     let keys: Vec<_> = rows.iter().map(|row| row.key).collect();
-    let before = Chain::of(work, accounts_up(&places.from), &keys).await?;
-    let after = Chain::of(work, accounts_up(&places.to), &keys).await?;
+    let before = Chain::of(&mut work.tx, accounts_up(&places.from), &keys).await?;
+    let after = Chain::of(&mut work.tx, accounts_up(&places.to), &keys).await?;
     let mut moved = Shifts::new();
     for row in &rows {
         shift(&mut moved, [&before, &after], row.key, drawn(Some(row), row.used, row.reserved));
@@ -151,6 +122,7 @@ fn taken_elsewhere(taken: &[Taken], places: &Places, after: &Chain) -> Vec<Taken
 mod tests {
     use super::*;
     use crate::model::ids::AccountId;
+    use crate::model::quotas::{Mode, Quota};
 
     fn row(path: &Path, mode: Mode) -> Quota {
         Quota {

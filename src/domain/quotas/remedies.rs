@@ -4,19 +4,19 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::charges::Charge;
+use crate::domain::Result;
 use crate::domain::catalog::plans::terms_of;
 use crate::domain::catalog::pricing::Counter;
-use crate::domain::{Result, Work};
-use crate::model::Actor;
 use crate::model::catalog::addons::AddonTerms;
 use crate::model::catalog::plans::{Plan, PlanTerms};
 use crate::model::commerce::subscriptions::{Subscription, SubscriptionStatus};
-use crate::model::ids::AddonId;
+use crate::model::ids::{AddonId, SubscriptionId};
 use crate::model::money::Currency;
-use crate::model::quotas::{QuotaKey, Remedy, Violation};
+use crate::model::quotas::{Quota, QuotaKey, Remedy, Violation};
 use crate::model::scopes::Scope;
+use crate::model::{Actor, Time};
 use crate::store;
+use crate::store::Conn;
 
 /// How many add-ons and how many plans are named at most.
 const EACH: usize = 3;
@@ -38,28 +38,33 @@ struct Full {
 }
 
 /// For a subscription that is full, the smallest larger quantity, the add-ons and the plans that would do. Nothing for
-/// levels above: they are their owners' to raise.
+/// levels above: they are their owners' to raise. `rows` are its ceilings with all that it is to hold.
 pub(super) async fn find(
-    work: &mut Work,
-    actor: Option<&Actor>,
-    charges: &[Charge],
+    conn: &mut Conn,
+    actor: &Actor,
+    id: SubscriptionId,
+    rows: &[Quota],
     violations: &[Violation],
 ) -> Result<Vec<Remedy>> {
-    if !actor.is_some_and(|actor| actor.has(Scope::OrdersPlace)) {
+    if !actor.has(Scope::OrdersPlace) {
         return Ok(Vec::new());
     }
-    let Some(full) = full(work, charges, violations).await? else { return Ok(Vec::new()) };
-    let counter = Counter::of(&mut work.tx, &full.subscription.path).await?;
+    let Some(full) = full(conn, id, rows, violations).await? else { return Ok(Vec::new()) };
+    let counter = Counter::of(conn, &full.subscription.path).await?;
     let mut remedies: Vec<_> = quantity(&full).into_iter().collect();
-    remedies.extend(addons(work, &counter, &full).await?);
-    remedies.extend(plans(work, &counter, &full).await?);
+    remedies.extend(addons(conn, &counter, &full, actor.now).await?);
+    remedies.extend(plans(conn, &counter, &full, actor.now).await?);
     Ok(remedies)
 }
 
 /// What is short, if it is a subscription that can be changed.
-async fn full(work: &mut Work, charges: &[Charge], violations: &[Violation]) -> Result<Option<Full>> {
-    let Some(id) = charges.iter().find_map(|charge| charge.subscription) else { return Ok(None) };
-    let found = store::commerce::subscriptions::find(&mut work.tx, id).await?;
+async fn full(
+    conn: &mut Conn,
+    id: SubscriptionId,
+    rows: &[Quota],
+    violations: &[Violation],
+) -> Result<Option<Full>> {
+    let found = store::commerce::subscriptions::find(conn, id).await?;
     let changeable =
         |of: &Subscription| matches!(of.status, SubscriptionStatus::Active | SubscriptionStatus::Trialing);
     let Some(subscription) = found.filter(changeable) else { return Ok(None) };
@@ -69,11 +74,9 @@ async fn full(work: &mut Work, charges: &[Charge], violations: &[Violation]) -> 
     if lacks.is_empty() {
         return Ok(None);
     }
-    // With what this transaction takes.
-    let rows = store::quotas::quotas::of_holder(&mut work.tx, &holder).await?;
     let missing = lacks.iter().filter(|(key, _)| !rows.iter().any(|row| row.key == *key)).copied();
     let needs = rows.iter().map(|row| (row.key, row.used + row.reserved)).chain(missing).collect();
-    let terms = terms_of(work, &subscription).await?;
+    let terms = terms_of(conn, &subscription).await?;
     Ok(Some(Full { subscription, terms, needs, lacks }))
 }
 
@@ -140,10 +143,9 @@ struct Candidate {
 }
 
 /// More of one add-on that it has, or one that it could have.
-async fn addons(work: &mut Work, counter: &Counter, full: &Full) -> Result<Vec<Remedy>> {
+async fn addons(conn: &mut Conn, counter: &Counter, full: &Full, now: Time) -> Result<Vec<Remedy>> {
     let subscription = &full.subscription;
-    let mut on_sale =
-        store::catalog::addons::on_sale(&mut work.tx, &subscription.path, None, LOOKED_AT).await?;
+    let mut on_sale = store::catalog::addons::on_sale(conn, &subscription.path, None, LOOKED_AT).await?;
     let mut known: BTreeSet<_> = on_sale.iter().map(|addon| (addon.code.clone(), addon.id)).collect();
     known.extend(subscription.addons.iter().map(|addon| (addon.code.clone(), addon.addon_id)));
     // By its code, unless others have the same.
@@ -162,7 +164,7 @@ async fn addons(work: &mut Work, counter: &Counter, full: &Full) -> Result<Vec<R
         let is_had = subscription.addons.iter().any(|had| had.addon_id == addon.id);
         !is_had && addon.terms.misfit(subscription.plan_id, &full.terms).is_none()
     });
-    for (addon, price) in counter.sold(&mut work.tx, on_sale, work.now).await? {
+    for (addon, price) in counter.sold(conn, on_sale, now).await? {
         let differs = |price: Currency| full.currency().is_some_and(|currency| currency != price);
         if price.is_some_and(|price| differs(price.currency)) {
             continue;
@@ -190,10 +192,10 @@ fn units_for(terms: &AddonTerms, lacks: &[(QuotaKey, i64)]) -> Option<i64> {
     units.collect::<Option<Vec<_>>>()?.into_iter().max()
 }
 
-async fn plans(work: &mut Work, counter: &Counter, full: &Full) -> Result<Vec<Remedy>> {
+async fn plans(conn: &mut Conn, counter: &Counter, full: &Full, now: Time) -> Result<Vec<Remedy>> {
     let subscription = &full.subscription;
     let needs = full.of_plan();
-    let mut plans = store::catalog::plans::on_sale(&mut work.tx, &subscription.path, None, LOOKED_AT).await?;
+    let mut plans = store::catalog::plans::on_sale(conn, &subscription.path, None, LOOKED_AT).await?;
     let codes: Vec<_> = plans.iter().map(|plan| plan.code.clone()).collect();
     let called = |plan: &Plan| match codes.iter().filter(|code| **code == plan.code).count() {
         1 => plan.code.clone(),
@@ -207,7 +209,7 @@ async fn plans(work: &mut Work, counter: &Counter, full: &Full) -> Result<Vec<Re
             && covers(terms, subscription.quantity, &needs)
             && subscription.addons.iter().all(|addon| addon.terms.misfit(plan.id, terms).is_none())
     });
-    let mut sold = counter.sold(&mut work.tx, plans, work.now).await?;
+    let mut sold = counter.sold(conn, plans, now).await?;
     let differs = |price: Currency| full.currency_of_addons().is_some_and(|currency| currency != price);
     sold.retain(|(_, price)| price.as_ref().is_none_or(|price| !differs(price.currency)));
     let remedy =

@@ -97,7 +97,7 @@ impl Rule {
         let of_people = operation.starts_with("members_");
         match scope.is_commercial() && !of_webhooks && !of_people {
             true => Rule::Theirs,
-            false => Rule::Walls { writes: !(reads || scope.reads()) },
+            false => Rule::Walls { writes: !reads },
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Quotas: what may be taken, level by level up the tree.
 
+mod checks;
 #[expect(clippy::module_inception, reason = "a capability's first noun has its name, in every layer")]
 mod quotas;
 
+pub use checks::{Amount, Checked, ExplainedLevel, Explanation};
 pub use quotas::*;

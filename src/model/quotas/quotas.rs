@@ -72,6 +72,19 @@ impl Quota {
     pub fn version(quota: Option<&Self>) -> i64 {
         quota.map_or(0, |quota| 1 + 2 * quota.ceiling + i64::from(quota.mode == Mode::Allocated))
     }
+
+    /// What is left; nothing once over the limit.
+    pub fn available(&self) -> i64 {
+        (self.ceiling - self.used - self.reserved).max(0)
+    }
+
+    /// The identifier of the subscription or account whose it is.
+    pub fn owner(&self) -> String {
+        match self.holder.starts_with('/') {
+            true => self.account_id.to_string(),
+            false => self.holder.clone(),
+        }
+    }
 }
 
 /// A ceiling and what is taken of it.
@@ -95,16 +108,15 @@ pub struct QuotaView {
 
 impl From<Quota> for QuotaView {
     fn from(quota: Quota) -> Self {
-        let left = quota.ceiling - quota.used - quota.reserved;
         Self {
+            available: quota.available(),
+            over_limit: quota.used + quota.reserved > quota.ceiling,
             key: quota.key,
             unit: quota.key.unit(),
             mode: quota.mode,
             ceiling: quota.ceiling,
             used: quota.used,
             reserved: quota.reserved,
-            available: left.max(0),
-            over_limit: left < 0,
             updated_at: quota.updated_at,
         }
     }
