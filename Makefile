@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .PHONY: help setup services backends format lint unit check tests test verify bench audit sbom openapi
 
 # What the tests need beside Rust: compilers, the databases' clients and the real servers they drive.
-PACKAGES := build-essential ca-certificates curl python3 python3-venv strace \
+PACKAGES := build-essential ca-certificates curl jq python3 python3-venv strace \
     dovecot-core dovecot-imapd dovecot-lmtpd dovecot-sqlite dovecot-mysql dovecot-pgsql \
     postfix postfix-sqlite postfix-mysql postfix-pgsql bind9-utils nginx-light faketime haproxy
 
@@ -46,6 +46,7 @@ tests:
 	CI=true $(RUN_TESTS) --workspace --locked --no-fail-fast
 	cargo test --workspace --locked --doc
 	python3 tests/outsider/story.py
+	python3 tests/outsider/guides.py
 	python3 tests/outsider/webhooks_run.py
 	python3 tests/outsider/oauth_clients.py
 	python3 tests/outsider/schemathesis_run.py
