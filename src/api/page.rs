@@ -18,6 +18,7 @@ use crate::model::Time;
 
 const DEFAULT_LIMIT: i64 = 50;
 pub const MAX_LIMIT: i64 = 200;
+/// For how long a list can be gone on with. A feed is gone on with whenever its reader comes back.
 const VALID: Duration = Duration::from_secs(24 * 60 * 60);
 const MAC: usize = 16;
 /// The parameter that most lists have.
@@ -31,6 +32,8 @@ pub struct Page {
     /// What the cursor is good for: this caller, this list.
     bound: String,
     now: Time,
+    /// Whether what a cursor says is good for good.
+    lasts: bool,
     request: HttpRequest,
 }
 
@@ -57,7 +60,8 @@ impl Page {
         let subject = caller.request.headers().get("tenantry-account").map(|named| named.as_bytes().to_vec());
         let key = &caller.credential.key;
         // Lists are in the order of places: from one that is no more it leads nowhere. A feed is not.
-        let place = if cursor == CURSOR { key.path.as_str() } else { "" };
+        let lasts = cursor != CURSOR;
+        let place = if lasts { "" } else { key.path.as_str() };
         let bound = format!(
             "{} {place} {} {}",
             key.account_id,
@@ -65,9 +69,9 @@ impl Page {
             caller.request.path()
         );
         let (key, request) = (*caller.state.keys.cursor, caller.request.clone());
-        let mut page = Self { limit, cursor: None, key, bound, now: caller.now, request };
+        let mut page = Self { limit, cursor: None, key, bound, now: caller.now, lasts, request };
         if let Some(text) = caller.parameter(cursor) {
-            page.cursor = Some(page.opened(&text).ok_or_else(invalid)?);
+            page.cursor = Some(page.opened(&text).ok_or_else(|| invalid(lasts))?);
         }
         Ok(page)
     }
@@ -75,7 +79,7 @@ impl Page {
     /// The place to go on after; none at the beginning.
     pub fn after<T: DeserializeOwned>(&self) -> Result<Option<T>, Problem> {
         let Some(inside) = &self.cursor else { return Ok(None) };
-        let inside: Inside<T> = serde_json::from_slice(inside).map_err(|_| invalid())?;
+        let inside: Inside<T> = serde_json::from_slice(inside).map_err(|_| invalid(self.lasts))?;
         Ok(Some(inside.after))
     }
 
@@ -115,7 +119,7 @@ impl Page {
             return None;
         }
         let inside: Inside<serde::de::IgnoredAny> = serde_json::from_slice(&text).ok()?;
-        (inside.until > self.now.as_seconds()).then_some(text)
+        (self.lasts || inside.until > self.now.as_seconds()).then_some(text)
     }
 
     fn mac(&self, text: &[u8]) -> [u8; MAC] {
@@ -130,11 +134,11 @@ impl Page {
     }
 }
 
-fn invalid() -> Problem {
-    let detail = "The cursor was altered, is of another list or account, or is older than a day. Begin anew without it.";
-    Problem::new(Code::InvalidCursor, detail).with_errors(vec![Fault::parameter(
-        "cursor",
-        "invalid",
-        "not a cursor of this list",
-    )])
+fn invalid(lasts: bool) -> Problem {
+    let (parameter, detail) = match lasts {
+        true => ("after", "The place was altered, or is in the feed of another account."),
+        false => (CURSOR, "The cursor was altered, is of another list or account, or is older than a day."),
+    };
+    let fault = Fault::parameter(parameter, "invalid", "not one that this list gave");
+    Problem::new(Code::InvalidCursor, format!("{detail} Begin anew without it.")).with_errors(vec![fault])
 }

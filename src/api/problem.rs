@@ -194,6 +194,9 @@ impl From<domain::Error> for Problem {
             State { current, allowed, .. } => Problem::new(Code::StateConflict, detail)
                 .with("current_state", current)
                 .with("allowed_actions", allowed),
+            NotRetryable => Problem::new(Code::StateConflict, detail)
+                .with("current_state", "failed")
+                .with("allowed_actions", Vec::<&str>::new()),
             OperationInProgress(id) => {
                 Problem::new(Code::OperationInProgress, detail).with("operation_id", id)
             }

@@ -34,7 +34,9 @@ pub async fn until_ended(
     let Some(operation) = ended.filter(|operation| operation.status.is_final()) else {
         return Ok(answer.clone());
     };
-    let made = makes && operation.status == OperationStatus::Succeeded;
+    // What was there already is not made again.
+    let is_new = answer.status != 200;
+    let made = makes && is_new && operation.status == OperationStatus::Succeeded;
     let operation = OperationView::from(operation);
     let mut conn = state.db.read(subtree).await?;
     let fresh = match kind(&answer.body) {

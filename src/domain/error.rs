@@ -29,6 +29,10 @@ pub enum Error {
     Invalid(Vec<Fault>),
     #[error("{action} is not possible while it is {current}.")]
     State { current: String, action: &'static str, allowed: Vec<&'static str> },
+    #[error(
+        "It failed for a reason that a retry does not change: its `error` says which. Ask for it anew, mended."
+    )]
+    NotRetryable,
     #[error("Another operation is changing this. Follow it, then try again.")]
     OperationInProgress(OperationId),
     #[error("The quota does not suffice.")]

@@ -58,6 +58,27 @@ on_both_servers! {
         site.get(&next).key(&world.reseller.key).send().await.refused(400, "invalid_cursor");
     }
 
+    async fn whoever_was_away_for_weeks_goes_on_with_the_feed_where_he_was(site: With::clock()) {
+        let world = site.world().await;
+        let key = &world.reseller.key;
+        all_told(site, key).await;
+        let told = site.get("/v1/events?limit=200").key(key).send().await.is(200);
+        let after = told.text_at("next_after");
+        site.account(key, "tenant", "Meanwhile").await;
+        site.clock.advance(Duration::from_secs(40 * 24 * 60 * 60));
+        let path = format!("/v1/events?after={after}");
+        let mut names = Vec::new();
+        until("the feed tells what has happened", async || {
+            let feed = site.get(&path).key(key).send().await.is(200);
+            let objects = feed.body["data"].as_array().unwrap().iter().map(|event| event["data"]["object"]["name"].clone());
+            names = objects.collect();
+            !names.is_empty()
+        }).await;
+        assert_eq!(names[0], "Meanwhile");
+        let refused = site.get("/v1/events?after=elsewhere").key(key).send().await.refused(400, "invalid_cursor");
+        assert_eq!(refused.body["errors"][0]["parameter"], "after", "{}", refused.text);
+    }
+
     async fn webhooks_go_to_public_https_addresses_only(site: With::no_workers()) {
         let world = site.world().await;
         let key = &world.reseller.key;

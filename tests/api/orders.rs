@@ -111,6 +111,39 @@ on_both_servers! {
         }
     }
 
+    async fn an_order_that_came_to_nothing_keeps_its_external_id_from_nobody(site: With::workers()) {
+        let world = site.world().await;
+        let key = &world.tenant.key;
+        let order = |domain: &str| {
+            let mut order = add("hosted-mail", 1, json!([{"type": "domain", "spec": {"name": domain}}]));
+            order["external_id"] = json!("order-1");
+            order
+        };
+        // Somebody else's users are where the domain's would be.
+        let place = site.folder.join("served/mail/users");
+        std::fs::create_dir_all(&place).unwrap();
+        std::fs::write(place.join("taken.example"), "not ours").unwrap();
+        let failed = site.post("/v1/orders").key(key).wait(20).json(order("taken.example")).send().await.is(200);
+        assert_eq!((&failed.body["status"], &failed.body["retryable"]), (&json!("failed"), &json!(false)), "{}", failed.text);
+        let refused = site.post(&format!("/v1/orders/{}/retry", failed.id())).key(key).send().await.refused(409, "state_conflict");
+        assert!(refused.text_at("detail").contains("a retry does not change"), "{}", refused.text);
+        let mended = site.post("/v1/orders").key(key).wait(20).json(order("free.example")).send().await.is(201);
+        assert_eq!((&mended.body["status"], &mended.body["external_id"]), (&json!("completed"), &json!("order-1")));
+        // And what did not come to nothing does.
+        let again = site.post("/v1/orders").key(key).json(order("free.example")).send().await.is(200);
+        assert_eq!(again.id(), mended.id());
+        site.post("/v1/orders").key(key).json(order("other.example")).send().await.refused(409, "external_id_conflict");
+    }
+
+    async fn whoever_orders_again_under_the_same_external_id_waits_for_the_same_work(site: With::workers()) {
+        let world = site.world().await;
+        let mut order = add("hosted-mail", 1, json!([{"type": "domain", "spec": {"name": "acme.example"}}]));
+        order["external_id"] = json!("order-1");
+        let placed = site.post("/v1/orders").key(&world.tenant.key).json(order.clone()).send().await.is(202);
+        let again = site.post("/v1/orders").key(&world.tenant.key).wait(20).json(order).send().await.is(200);
+        assert_eq!((again.id(), &again.body["status"]), (placed.id(), &json!("completed")), "{}", again.text);
+    }
+
     async fn a_subscription_moves_to_another_quantity_or_plan_and_never_below_its_use(site: With::workers()) {
         let world = site.world().await;
         let key = &world.tenant.key;

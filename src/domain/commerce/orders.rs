@@ -70,8 +70,13 @@ pub async fn place(work: &mut Work, actor: &Actor, placing: Placing) -> Result<M
     if let Some(external_id) = &placing.external_id {
         let known =
             store::commerce::orders::find_by_external_id(&mut work.tx, actor.principal_id, external_id);
-        if let Some(known) = known.await? {
-            return same(known, &placing.fingerprint).map(Made::Existing);
+        match known.await? {
+            // What came to nothing keeps its name from nobody.
+            Some(known) if known.is_void() => {
+                store::commerce::orders::forget_name(&mut work.tx, known.id).await?;
+            }
+            Some(known) => return same(known, &placing.fingerprint).map(Made::Existing),
+            None => {}
         }
     }
     let account = open(&mut work.tx, placing.account_id.unwrap_or(actor.subject_id)).await?;
@@ -368,6 +373,7 @@ pub async fn retry(work: &mut Work, id: OrderId, expected: &Precondition) -> Res
     check_version(work, Versioned::Order, id, order.version, expected).await?;
     let operation = match order.operation_id {
         Some(operation) if order.retryable && order.status.may_become(OrderStatus::Queued) => operation,
+        _ if order.status == OrderStatus::Failed => return Err(Error::NotRetryable),
         _ => {
             return Err(Error::State {
                 current: order.status.to_string(),

@@ -101,13 +101,13 @@ async fn find(work: &mut Work, id: OperationId) -> Result<Operation> {
 /// Takes up again what failed or needs attention. Steps that were done stay done.
 pub async fn retry(work: &mut Work, id: OperationId) -> Result<Operation> {
     let mut operation = find(work, id).await?;
-    let may = operation.retryable && operation.status.is_final();
-    if !may {
-        return Err(Error::State {
-            current: operation.status.to_string(),
-            action: "A retry",
-            allowed: Vec::new(),
-        });
+    match (operation.retryable && operation.status.is_final(), operation.status) {
+        (true, _) => {}
+        (false, OperationStatus::Failed) => return Err(Error::NotRetryable),
+        (false, status) => {
+            let current = status.to_string();
+            return Err(Error::State { current, action: "A retry", allowed: Vec::new() });
+        }
     }
     if operation.status == OperationStatus::Failed {
         if let Some(lock) = operation.lock.as_deref().filter(|_| operation.exclusive)

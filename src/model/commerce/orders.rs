@@ -144,6 +144,22 @@ pub struct Order {
     pub updated_at: Time,
 }
 
+impl Order {
+    /// Whether nothing has come of it and nothing will.
+    pub fn is_void(&self) -> bool {
+        match self.status {
+            OrderStatus::Failed => !self.retryable,
+            OrderStatus::Cancelled | OrderStatus::Rejected | OrderStatus::Expired => true,
+            _ => false,
+        }
+    }
+
+    /// Whether its operation has yet to end.
+    pub fn is_open(&self) -> bool {
+        matches!(self.status, OrderStatus::Queued | OrderStatus::InProgress)
+    }
+}
+
 /// One item of an order, as callers see it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct OrderItem {

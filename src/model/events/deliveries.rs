@@ -69,7 +69,8 @@ impl From<Delivery> for DeliveryView {
             event_id: delivery.event_id,
             event_type: delivery.event_type,
             status: delivery.status,
-            next_attempt_at: delivery.due_at,
+            // What is due at once is due from when it was made.
+            next_attempt_at: delivery.due_at.map(|due| due.max(delivery.created_at)),
             attempts: delivery.attempts.0,
             created_at: delivery.created_at,
         }

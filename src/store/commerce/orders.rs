@@ -65,6 +65,12 @@ pub async fn find_by_external_id(conn: &mut Conn, by: AccountId, external_id: &s
     .await
 }
 
+/// Whoever named the order may give the name to another one.
+pub async fn forget_name(tx: &mut Tx, id: OrderId) -> Result<()> {
+    let text = "UPDATE orders SET external_id_by = NULL WHERE id = $1";
+    tx.query(text).bind(id).execute().await.map(drop)
+}
+
 pub async fn page(conn: &mut Conn, after: Option<&(Path, OrderId)>, limit: i64) -> Result<Vec<Order>> {
     conn.query(sql!(
         "SELECT " columns!() " FROM orders

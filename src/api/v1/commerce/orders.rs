@@ -180,9 +180,14 @@ async fn orders_place(mut caller: Caller<need::OrdersPlace>) -> Result<HttpRespo
     let placing = body.placing().await?;
     caller
         .write(async move |work, actor| {
-            let made = orders::place(work, actor, placing).await?;
-            let new = made.is_new();
-            Ok(answer(Made::into_inner(made), if new { StatusCode::CREATED } else { StatusCode::OK }, new))
+            Ok(match orders::place(work, actor, placing).await? {
+                Made::New(order) => answer(order, StatusCode::CREATED, true),
+                // Whoever asks again waits for the same work.
+                Made::Existing(order) => {
+                    let operation_id = order.operation_id.filter(|_| order.is_open());
+                    Answer { operation_id, ..answer(order, StatusCode::OK, false) }
+                }
+            })
         })
         .await
 }

@@ -17,7 +17,7 @@ pub fn routes(v1: &mut ServiceConfig) {
 #[derive(Debug, Serialize, ToSchema)]
 struct EventList {
     data: Vec<EventView>,
-    /// Where the feed goes on: always there, also when nothing more has happened yet. Keep it and come back.
+    /// Where the feed goes on: always there, also when nothing more has happened yet. Keep it and come back, whenever that is.
     next_after: String,
 }
 
