@@ -134,6 +134,12 @@ impl<S> Caller<S> {
         Ok(self.state.db.read(reach).await?)
     }
 
+    /// A connection for reading what the caller may see at and below an account that it has seen.
+    pub async fn read_below(&self, path: &Path) -> Result<Conn, Problem> {
+        let reach = self.reach_at(path).await?;
+        Ok(self.state.db.read(reach).await?)
+    }
+
     /// What the caller may reach: the account acted for and all below, as far as its key goes and the accounts let it.
     /// Every connection of a caller's is made of it.
     pub async fn reach(&mut self) -> Result<Subtree, Problem> {

@@ -1,4 +1,5 @@
-//! What is due by the clock alone: holds that begin or end, subscriptions that do, sign-ups that nobody saw to, and what need not be kept longer.
+//! What is done beside all requests: holds that begin or end, subscriptions that do, sign-ups that nobody saw to, quotas that
+//! fill up, and what need not be kept longer.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::worker::down;
 use crate::domain::accounts::signups;
 use crate::domain::commerce::subscriptions;
 use crate::domain::services::holds;
-use crate::domain::{Result, Work};
+use crate::domain::{Error, Result, Work, quotas};
 use crate::model::Subtree;
 use crate::model::events::events::Cause;
 use crate::store;
@@ -55,11 +56,13 @@ enum Turning {
     Holds,
     Subscriptions,
     Signups,
+    /// What is full is told by the same hand.
+    Quotas,
 }
 
 async fn turn(engine: &Engine) -> Result<usize> {
     let mut turned = 0;
-    for what in [Turning::Holds, Turning::Subscriptions, Turning::Signups] {
+    for what in [Turning::Holds, Turning::Subscriptions, Turning::Signups, Turning::Quotas] {
         turned += turn_all(engine, what).await?;
     }
     Ok(turned)
@@ -77,6 +80,7 @@ async fn turn_all(engine: &Engine, what: Turning) -> Result<usize> {
                 store::commerce::subscriptions::due(&mut conn, now, 1).await?.is_empty()
             }
             Turning::Signups => store::accounts::signups::due(&mut conn, now, 1).await?.is_empty(),
+            Turning::Quotas => store::quotas::quotas::crossed(&mut conn, 1).await?.is_empty(),
         };
         drop(conn);
         if nothing {
@@ -89,6 +93,15 @@ async fn turn_all(engine: &Engine, what: Turning) -> Result<usize> {
             Turning::Holds => holds::turn_the_clock(&mut work, AT_ONCE).await?,
             Turning::Subscriptions => subscriptions::turn_the_clock(&mut work, AT_ONCE).await?,
             Turning::Signups => signups::turn_the_clock(&mut work, AT_ONCE).await?,
+            Turning::Quotas => match quotas::tell(work, AT_ONCE).await {
+                Ok(told) => {
+                    all += told;
+                    continue;
+                }
+                // Another replica was faster.
+                Err(Error::Busy) => return Ok(all),
+                Err(error) => return Err(error),
+            },
         };
         work.finish().await?;
         all += turned;

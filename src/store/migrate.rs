@@ -61,6 +61,7 @@ const MIGRATIONS: &[(i64, &str, Sql)] = &[
     (27, "members", apart!("0027_members")),
     (28, "sign-ups", apart!("0028_signups")),
     (29, "add-ons", apart!("0029_addons")),
+    (30, "console", apart!("0030_console")),
 ];
 
 const fn both(text: &'static str) -> Sql {

@@ -54,8 +54,11 @@ impl Ground {
     /// Where the operation is called on an object, with whatever else its path names.
     pub fn place(&self, operation: &Operation, object: &str) -> String {
         let path = operation.path.replace("{id}", object).replace("{key}", "mail.mailboxes");
-        let query =
-            if operation.name == "prices_withdraw" { format!("?valid_from={LATER}") } else { String::new() };
+        let query = match operation.name.as_str() {
+            "prices_withdraw" => format!("?valid_from={LATER}"),
+            "search_find" => "?q=owner".to_owned(),
+            _ => String::new(),
+        };
         path.replace("{item_id}", self.id("plans.own")) + &query
     }
 

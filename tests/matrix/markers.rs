@@ -153,7 +153,8 @@ async fn heard(site: &Site, key: &str, all: &[Operation]) -> Vec<(String, Answer
             false => vec![String::new()],
         };
         for id in ids {
-            let path = operation.path.replace("{id}", &id).replace("{key}", "dns.records");
+            let query = if operation.name == "search_find" { "?q=tenant" } else { "" };
+            let path = operation.path.replace("{id}", &id).replace("{key}", "dns.records") + query;
             answers.push((path.clone(), site.get(&path).key(key).send().await));
         }
     }

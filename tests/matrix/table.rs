@@ -69,6 +69,8 @@ pub const TABLE: &[Row] = &[
     with("accounts_update", "accounts.owner", renamed),
     with("accounts_move", "accounts.moved", |ground| json!({"parent_id": ground.id("accounts.shelf")})),
     on("accounts_children", "accounts.owner"),
+    on("accounts_console", "accounts.owner"),
+    plain("search_find"),
     plain("members_list"),
     make(
         "members_create",

@@ -84,6 +84,7 @@ async fn seen(site: &Site, ground: &Ground, step: &Step<'_>) -> Seen {
     let list = match noun.as_str() {
         "deliveries" => format!("/v1/webhook_endpoints/{endpoint}/deliveries?limit=200"),
         // What is the same for everybody comes whole.
+        "search" => "/v1/search?q=owner".to_owned(),
         "quotas" => "/v1/quota_definitions".to_owned(),
         "me" | "limits" | "connectors" | "service_types" | "quota_definitions" => format!("/v1/{noun}"),
         noun => format!("/v1/{noun}?limit=200"),

@@ -70,6 +70,17 @@ async fn everyday(world: &World, name: &str, sequence: i64) {
     // A cursor, so that a page has where to begin.
     let after = Some((operator.path.clone(), operator.id));
     accounts::accounts::page(&mut conn, after.as_ref(), 50).await.unwrap();
+    accounts::console::troubled(&mut conn, after.as_ref(), 50).await.unwrap();
+    accounts::console::untroubled(&mut conn, after.as_ref(), 50).await.unwrap();
+    accounts::console::troubles(&mut conn, std::slice::from_ref(&tenant.path)).await.unwrap();
+    for called in [name, "none"] {
+        accounts::search::accounts_named(&mut conn, called, 50).await.unwrap();
+        accounts::search::accounts_called(&mut conn, operator.id, called, 50).await.unwrap();
+        accounts::search::subscriptions_called(&mut conn, called, 50).await.unwrap();
+        accounts::search::orders_called(&mut conn, operator.id, called, 50).await.unwrap();
+        accounts::search::resources_named(&mut conn, called, 50).await.unwrap();
+        accounts::search::resources_called(&mut conn, operator.id, called, 50).await.unwrap();
+    }
     commerce::orders::page(&mut conn, None, 50).await.unwrap();
     commerce::subscriptions::page(&mut conn, None, 50).await.unwrap();
     services::services::page(&mut conn, None, 50).await.unwrap();
@@ -218,9 +229,12 @@ async fn multiply(fresh: &Fresh) {
     let mut tx = owner.begin().await.unwrap();
     sqlx::raw_sql("SELECT set_config('app.subtree', '/', true)").execute(&mut *tx).await.unwrap();
     for (table, changed) in MULTIPLIED {
+        let columns = "SELECT string_agg(quote_ident(column_name), ', ') FROM information_schema.columns
+             WHERE table_schema = current_schema() AND table_name = $1 AND is_generated = 'NEVER'";
+        let columns: String = sqlx::query_scalar(columns).bind(table).fetch_one(&mut *tx).await.unwrap();
         let statement = format!(
-            "INSERT INTO {table} SELECT (jsonb_populate_record(NULL::{table}, to_jsonb(one) || jsonb_build_object({changed}))).*
-             FROM (SELECT * FROM {table} ORDER BY path DESC LIMIT 1) AS one, generate_series(1, 3000) AS n"
+            "INSERT INTO {table} ({columns}) SELECT {columns} FROM (SELECT (jsonb_populate_record(NULL::{table}, to_jsonb(one) || jsonb_build_object({changed}))).*
+             FROM (SELECT * FROM {table} ORDER BY path DESC LIMIT 1) AS one, generate_series(1, 3000) AS n) AS more"
         );
         let added = sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *tx).await;
         assert_eq!(added.unwrap_or_else(|error| panic!("{table}: {error}")).rows_affected(), 3000, "{table}");

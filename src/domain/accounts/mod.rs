@@ -2,12 +2,14 @@
 pub mod accounts;
 pub mod audit;
 pub mod checkpoints;
+pub mod console;
 pub mod denials;
 pub mod environments;
 pub mod keys;
 pub mod members;
 pub mod moves;
 pub mod roots;
+pub mod search;
 pub mod signups;
 pub mod storefront_keys;
 pub mod witnesses;

@@ -149,10 +149,8 @@ pub(super) fn shortfalls(asked: &Asked, rows: &[Quota], actor: Option<&Actor>) -
 
 /// From the leaf up to the root, and by key on each level: the order in which every transaction locks.
 pub(super) fn sort_upwards(shifts: &mut [Shift]) {
-    let rank = |shift: &Shift| {
-        let depth = if shift.holder.starts_with('/') { shift.holder.len() } else { usize::MAX };
-        (std::cmp::Reverse(depth), shift.holder.clone(), shift.key)
-    };
+    let depth = |shift: &Shift| store::quotas::quotas::upwards(&shift.holder);
+    let rank = |shift: &Shift| (std::cmp::Reverse(depth(shift)), shift.holder.clone(), shift.key);
     shifts.sort_by_key(rank);
 }
 

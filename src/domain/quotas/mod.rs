@@ -6,9 +6,11 @@ mod charges;
 mod checks;
 mod moves;
 mod remedies;
+mod thresholds;
 
 pub use ceilings::put;
 pub(in crate::domain) use charges::settle;
 pub use charges::{Charge, charge, commit, free, give_back, granted, release, retake};
 pub use checks::{Subject, check, explain};
 pub(in crate::domain) use moves::{handed_over, moved};
+pub use thresholds::tell;

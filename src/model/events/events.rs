@@ -49,6 +49,7 @@ stored_as_text! {
         /// What a list was to say of a plan or add-on from a time ahead was taken back.
         PriceWithdrawn = "price.withdrawn",
         QuotaChanged = "quota.changed",
+        QuotaThreshold = "quota.threshold",
         QuoteCreated = "quote.created",
         QuoteAccepted = "quote.accepted",
         OrderCreated = "order.created",

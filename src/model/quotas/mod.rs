@@ -3,6 +3,8 @@
 mod checks;
 #[expect(clippy::module_inception, reason = "a capability's first noun has its name, in every layer")]
 mod quotas;
+mod thresholds;
 
 pub use checks::{Amount, Checked, ExplainedLevel, Explanation};
 pub use quotas::*;
+pub use thresholds::{Crossing, ThresholdView};

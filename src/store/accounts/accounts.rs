@@ -8,14 +8,6 @@ use crate::model::{Json, Path, Time};
 use crate::sql;
 use crate::store::{Conn, Result, Tx};
 
-macro_rules! columns {
-    () => {
-        "a.id, a.path, a.parent_id, a.type, a.status, a.environment, a.name, a.contact_email, a.country,
-         a.locale, a.time_zone, a.currency, a.external_id, a.external_id_by, a.fingerprint, a.metadata,
-         a.delegation, a.require_idempotency_key, a.signup_policy, a.version, a.created_at, a.updated_at"
-    };
-}
-
 /// Adds the account and its counters.
 pub async fn insert(tx: &mut Tx, account: &Account) -> Result<()> {
     tx.later(
@@ -58,7 +50,7 @@ pub async fn insert(tx: &mut Tx, account: &Account) -> Result<()> {
 /// The account, if it is in the subtree, with what holds leave of it.
 pub async fn find(conn: &mut Conn, id: AccountId) -> Result<Option<Account>> {
     conn.query(sql!(
-        "SELECT " columns!() ", " held("a.path") " AS held
+        "SELECT " account_columns!() ", " held("a.path") " AS held
          FROM accounts a WHERE a.id = $1 AND a.path >= $2 AND a.path < $3"
     ))
     .bind(id)
@@ -69,10 +61,12 @@ pub async fn find(conn: &mut Conn, id: AccountId) -> Result<Option<Account>> {
 
 /// The account that somebody acts for: it is there for its own keys, however little else they reach.
 pub async fn itself(conn: &mut Conn, subject: AccountId) -> Result<Option<Account>> {
-    conn.query(sql!("SELECT " columns!() ", " held("a.path") " AS held FROM accounts a WHERE a.id = $1"))
-        .bind(subject)
-        .optional()
-        .await
+    conn.query(
+        sql!("SELECT " account_columns!() ", " held("a.path") " AS held FROM accounts a WHERE a.id = $1"),
+    )
+    .bind(subject)
+    .optional()
+    .await
 }
 
 /// What accounts say of those above them, where it is not that they may do everything.
@@ -83,7 +77,7 @@ pub async fn walls(conn: &mut Conn) -> Result<Vec<(Path, Allow)>> {
 /// The account that stands at the place, if that is in the subtree.
 pub async fn at(conn: &mut Conn, place: &Path) -> Result<Option<Account>> {
     conn.query(
-        sql!("SELECT " columns!() " FROM accounts a WHERE a.path = $1 AND a.path >= $2 AND a.path < $3"),
+        sql!("SELECT " account_columns!() " FROM accounts a WHERE a.path = $1 AND a.path >= $2 AND a.path < $3"),
     )
     .bind(place)
     .within()
@@ -95,7 +89,7 @@ pub async fn at(conn: &mut Conn, place: &Path) -> Result<Option<Account>> {
 /// since something was noted of it.
 pub async fn that_stood_at(conn: &mut Conn, place: &Path) -> Result<Option<Account>> {
     conn.query(sql!(
-        "SELECT " columns!() " FROM accounts a
+        "SELECT " account_columns!() " FROM accounts a
          WHERE substr(a.path, length(a.path) - 12, 12) = $1 AND a.path >= $2 AND a.path < $3"
     ))
     .bind(place.label())
@@ -107,7 +101,9 @@ pub async fn that_stood_at(conn: &mut Conn, place: &Path) -> Result<Option<Accou
 
 /// The operator, of whom there is one.
 pub async fn root(conn: &mut Conn) -> Result<Option<Account>> {
-    conn.query(sql!("SELECT " columns!() " FROM accounts a WHERE a.parent_id IS NULL")).optional().await
+    conn.query(sql!("SELECT " account_columns!() " FROM accounts a WHERE a.parent_id IS NULL"))
+        .optional()
+        .await
 }
 
 /// The account that `by` made under its own name `external_id`: it may know of it, whatever the account says of
@@ -118,7 +114,7 @@ pub async fn find_by_external_id(
     external_id: &str,
 ) -> Result<Option<Account>> {
     conn.query(sql!(
-        "SELECT " columns!() ", " held("a.path") " AS held FROM accounts a
+        "SELECT " account_columns!() ", " held("a.path") " AS held FROM accounts a
          WHERE a.external_id_by = $1 AND a.external_id = $2 AND a.path >= $3 AND a.path < $4"
     ))
     .bind(by)
@@ -147,7 +143,7 @@ pub async fn page(conn: &mut Conn, after: Option<&(Path, AccountId)>, limit: i64
              SELECT h.target, h.effect FROM holds h WHERE h.status = 'active' AND h.target "
              sqlite("IN (SELECT target FROM above)") pg("= ANY (ARRAY(SELECT target FROM above))") "
          )
-         SELECT " columns!() ", CASE WHEN EXISTS (SELECT 1 FROM holding) THEN (
+         SELECT " account_columns!() ", CASE WHEN EXISTS (SELECT 1 FROM holding) THEN (
              SELECT " weight!() " FROM holding h WHERE substr(a.path, 1, length(h.target)) = h.target) END AS held
          FROM accounts a WHERE (a.path, a.id) > ($1, $2) AND a.path < $3 ORDER BY a.path, a.id LIMIT $4"
     ))
@@ -165,7 +161,7 @@ pub async fn children(
     limit: i64,
 ) -> Result<Vec<Account>> {
     conn.query(sql!(
-        "SELECT " columns!() ", " held("a.path") " AS held FROM accounts a
+        "SELECT " account_columns!() ", " held("a.path") " AS held FROM accounts a
          WHERE a.parent_id = $1 AND a.id > $2 AND a.path >= $3 AND a.path < $4
          ORDER BY a.id LIMIT $5"
     ))

@@ -1,7 +1,7 @@
 use serde::Serialize;
 
 use crate::model::ids::{AccountId, SubscriptionId};
-use crate::model::quotas::{Mode, Quota, QuotaKey};
+use crate::model::quotas::{Crossing, Mode, Quota, QuotaKey};
 use crate::model::{Json, Path, Time};
 use crate::sql;
 use crate::store::query::Query;
@@ -20,6 +20,11 @@ pub struct Shift {
     pub key: QuotaKey,
     pub used: i64,
     pub reserved: i64,
+}
+
+/// How deep in the tree a holder is, for the order in which rows are locked: subscriptions deepest of all.
+pub fn upwards(holder: &str) -> usize {
+    if holder.starts_with('/') { holder.len() } else { usize::MAX }
 }
 
 /// Moves counters, all in one statement, and gives the rows as they now are; where there is no row there
@@ -193,6 +198,58 @@ pub async fn regrant(tx: &mut Tx, to: Holder<'_>, grants: &[Grant], now: Time) -
              updated_at = excluded.updated_at"
     );
     granted(tx.query(text), to, grants, now).execute().await.map(drop)
+}
+
+/// Quotas that are fuller or emptier than was told last.
+pub async fn crossed(conn: &mut Conn, limit: i64) -> Result<Vec<Crossing>> {
+    conn.query(sql!(
+        "SELECT " columns!() ", q.filled, q.told FROM quotas q
+         WHERE q.filled <> q.told ORDER BY q.holder, q.key LIMIT $1"
+    ))
+    .limit(limit)
+    .all()
+    .await
+}
+
+/// Notes how full these are told to be, of those of which nobody else has told; says how many these are. Rows are locked as by
+/// [`shift`].
+pub async fn set_told(tx: &mut Tx, crossings: &[Crossing]) -> Result<usize> {
+    #[derive(Serialize)]
+    struct Told<'a> {
+        holder: &'a str,
+        key: QuotaKey,
+        filled: i64,
+        told: i64,
+    }
+    let mut told: Vec<_> = crossings
+        .iter()
+        .map(|Crossing { holder, key, filled, told, .. }| Told {
+            holder,
+            key: *key,
+            filled: *filled,
+            told: *told,
+        })
+        .collect();
+    told.sort_by_key(|told| (std::cmp::Reverse(upwards(told.holder)), told.holder, told.key));
+    let told: Vec<(String,)> = tx
+        .query(sql!(
+            pg("WITH asked AS MATERIALIZED (
+                    SELECT value ->> 'holder' AS h, value ->> 'key' AS k, CAST(value ->> 'filled' AS BIGINT) AS f,
+                           CAST(value ->> 'told' AS BIGINT) AS t, place
+                    FROM jsonb_array_elements($1) WITH ORDINALITY AS list (value, place)
+                ), moved AS (
+                    SELECT h, k, f, t FROM asked JOIN quotas ON holder = h AND key = k ORDER BY place FOR UPDATE OF quotas
+                ) ")
+            sqlite("WITH moved AS (
+                    SELECT value ->> 'holder' AS h, value ->> 'key' AS k, value ->> 'filled' AS f, value ->> 'told' AS t
+                    FROM json_each($1)
+                ) ")
+            "UPDATE quotas SET told = f FROM moved WHERE holder = h AND key = k AND told = t RETURNING holder"
+        ))
+        .bind(Json(told))
+        .all()
+        .await?;
+    Ok(told.len())
 }
 
 /// Takes a ceiling away: from then on the level is unlimited.

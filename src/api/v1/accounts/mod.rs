@@ -2,6 +2,7 @@
 mod accounts;
 mod audit;
 mod clients;
+mod console;
 mod key_changes;
 mod keys;
 mod leaks;
@@ -10,6 +11,7 @@ mod me;
 mod members;
 mod moves;
 mod requests;
+mod search;
 mod signups;
 mod storefront_keys;
 
@@ -19,6 +21,8 @@ pub fn routes(v1: &mut ServiceConfig) {
     v1.configure(me::routes)
         .configure(limits::routes)
         .configure(accounts::routes)
+        .configure(console::routes)
+        .configure(search::routes)
         .configure(moves::routes)
         .configure(members::routes)
         .configure(signups::routes)
