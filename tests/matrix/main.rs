@@ -6,6 +6,7 @@ mod common;
 
 mod denials;
 mod document;
+mod dry;
 mod fields;
 mod ground;
 mod lines;
