@@ -11,6 +11,7 @@ mod denials;
 mod docs;
 mod document;
 mod door;
+mod drawing;
 mod environments;
 pub mod idempotency;
 pub mod json;

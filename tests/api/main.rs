@@ -62,6 +62,7 @@ mod story;
 mod subscriptions;
 mod subscriptions_ends;
 mod timeouts;
+mod topology;
 mod transfers;
 mod trees;
 mod trees_life;

@@ -70,6 +70,7 @@ pub const TABLE: &[Row] = &[
     with("accounts_move", "accounts.moved", |ground| json!({"parent_id": ground.id("accounts.shelf")})),
     on("accounts_children", "accounts.owner"),
     on("accounts_console", "accounts.owner"),
+    on("accounts_topology", "accounts.owner"),
     plain("search_find"),
     plain("members_list"),
     make(

@@ -12,4 +12,5 @@ pub mod roots;
 pub mod search;
 pub mod signups;
 pub mod storefront_keys;
+pub mod topology;
 pub mod witnesses;

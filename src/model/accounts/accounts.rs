@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use super::delegation::{Allow, Delegation};
 use super::signups::SignupPolicy;
 use crate::model::ids::AccountId;
+use crate::model::services::Access;
 use crate::model::{Json, Path, Time};
 use crate::stored_as_text;
 
@@ -123,9 +124,14 @@ pub struct AccountView {
 }
 
 impl Account {
+    /// Whether a hold on the account or on one above it is in force.
+    pub fn is_suspended(&self) -> bool {
+        self.held.is_some_and(|weight| weight >= Access::Suspended.weight())
+    }
+
     /// The account as the one at `viewer` sees it.
     pub fn seen_by(self, viewer: &Path) -> AccountView {
-        let account = self;
+        let (suspended, account) = (self.is_suspended(), self);
         let from_above = viewer.covers(&account.path) && viewer != &account.path;
         AccountView {
             id: account.id,
@@ -134,9 +140,7 @@ impl Account {
             name: account.name,
             environment: account.environment,
             status: account.status,
-            suspended: account
-                .held
-                .is_some_and(|weight| weight >= crate::model::services::Access::Suspended.weight()),
+            suspended,
             contact_email: account.contact_email,
             country: account.country,
             locale: account.locale,

@@ -17,3 +17,4 @@ pub mod search;
 pub mod signups;
 pub mod spending;
 pub mod storefront_keys;
+pub mod topology;

@@ -14,6 +14,7 @@ mod requests;
 mod search;
 mod signups;
 mod storefront_keys;
+mod topology;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -23,6 +24,7 @@ pub fn routes(v1: &mut ServiceConfig) {
         .configure(accounts::routes)
         .configure(console::routes)
         .configure(search::routes)
+        .configure(topology::routes)
         .configure(moves::routes)
         .configure(members::routes)
         .configure(signups::routes)

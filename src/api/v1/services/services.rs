@@ -6,7 +6,7 @@ use crate::api::problem::{Code, Problem};
 use crate::domain::Error;
 use crate::model::Path;
 use crate::model::connector::{Connection, ResourceGoal, ServiceGoal, Target};
-use crate::model::ids::ServiceId;
+use crate::model::ids::{ServiceId, SubscriptionId};
 use crate::model::scopes::need;
 use crate::model::services::services::{Service, ServiceView};
 use crate::store;
@@ -18,17 +18,30 @@ pub fn routes(v1: &mut ServiceConfig) {
 list!(ServiceList, ServiceView);
 
 /// List services
+///
+/// All in the caller's reach, or those of one subscription.
 #[utoipa::path(
     tag = "services",
     security(("oauth2" = ["services:read"])),
+    params(("subscription_id" = Option<SubscriptionId>, Query, description = "Of this subscription alone", nullable = false)),
     responses((status = 200, description = "Services", body = ServiceList)),
 )]
 #[get("/services")]
 async fn services_list(mut caller: Caller<need::ServicesRead>) -> Result<HttpResponse, Problem> {
     let page = caller.page()?;
     let after: Option<(Path, ServiceId)> = page.after()?;
-    let rows =
-        store::services::services::page(&mut caller.read().await?, after.as_ref(), page.rows()).await?;
+    let mut conn = caller.read().await?;
+    let rows = match caller.parameter("subscription_id") {
+        None => store::services::services::page(&mut conn, after.as_ref(), page.rows()).await?,
+        Some(named) => {
+            let id = named.parse().map_err(|_| Error::NotFound("subscription"))?;
+            let subscription = store::commerce::subscriptions::find(&mut conn, id).await?;
+            caller.saw(&subscription.ok_or(Error::NotFound("subscription"))?.path);
+            let mut rows = store::services::services::of_subscription(&mut conn, id).await?;
+            rows.retain(|service| after.as_ref().is_none_or(|(_, last)| service.id > *last));
+            rows
+        }
+    };
     let (rows, next) = page.cut(rows, |service| (service.path.clone(), service.id));
     caller.saw_each(rows.iter().map(|service| &service.path));
     Ok(ServiceList::answer(rows.into_iter().map(ServiceView::from).collect(), next))
