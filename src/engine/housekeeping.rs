@@ -1,5 +1,5 @@
-//! What is done beside all requests: holds that begin or end, subscriptions that do, sign-ups that nobody saw to, quotas that
-//! fill up, and what need not be kept longer.
+//! What is done beside all requests: holds that begin or end, subscriptions that do, sign-ups and orders that nobody saw to,
+//! quotas that fill up, and what need not be kept longer.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::Engine;
 use super::record::unit;
 use super::worker::down;
 use crate::domain::accounts::signups;
-use crate::domain::commerce::subscriptions;
+use crate::domain::commerce::{approvals, subscriptions};
 use crate::domain::services::holds;
 use crate::domain::{Error, Result, Work, quotas};
 use crate::model::Subtree;
@@ -56,13 +56,14 @@ enum Turning {
     Holds,
     Subscriptions,
     Signups,
+    Orders,
     /// What is full is told by the same hand.
     Quotas,
 }
 
 async fn turn(engine: &Engine) -> Result<usize> {
     let mut turned = 0;
-    for what in [Turning::Holds, Turning::Subscriptions, Turning::Signups, Turning::Quotas] {
+    for what in [Turning::Holds, Turning::Subscriptions, Turning::Signups, Turning::Orders, Turning::Quotas] {
         turned += turn_all(engine, what).await?;
     }
     Ok(turned)
@@ -80,6 +81,7 @@ async fn turn_all(engine: &Engine, what: Turning) -> Result<usize> {
                 store::commerce::subscriptions::due(&mut conn, now, 1).await?.is_empty()
             }
             Turning::Signups => store::accounts::signups::due(&mut conn, now, 1).await?.is_empty(),
+            Turning::Orders => store::commerce::orders::overdue(&mut conn, now, 1).await?.is_empty(),
             Turning::Quotas => store::quotas::quotas::crossed(&mut conn, 1).await?.is_empty(),
         };
         drop(conn);
@@ -93,6 +95,7 @@ async fn turn_all(engine: &Engine, what: Turning) -> Result<usize> {
             Turning::Holds => holds::turn_the_clock(&mut work, AT_ONCE).await?,
             Turning::Subscriptions => subscriptions::turn_the_clock(&mut work, AT_ONCE).await?,
             Turning::Signups => signups::turn_the_clock(&mut work, AT_ONCE).await?,
+            Turning::Orders => approvals::turn_the_clock(&mut work, AT_ONCE).await?,
             Turning::Quotas => match quotas::tell(work, AT_ONCE).await {
                 Ok(told) => {
                     all += told;

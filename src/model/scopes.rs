@@ -50,6 +50,8 @@ scopes! {
     OrdersRead = "orders:read",
     OrdersPlace = "orders:place",
     OrdersCancel = "orders:cancel",
+    /// Approve of orders from below, or reject them.
+    OrdersApprove = "orders:approve",
     SubscriptionsRead = "subscriptions:read",
     SubscriptionsWrite = "subscriptions:write",
     ServicesRead = "services:read",
@@ -115,6 +117,7 @@ impl Bundle {
                 OrdersRead,
                 OrdersPlace,
                 OrdersCancel,
+                OrdersApprove,
                 SubscriptionsRead,
                 SubscriptionsWrite,
                 ServicesRead,

@@ -62,6 +62,7 @@ const MIGRATIONS: &[(i64, &str, Sql)] = &[
     (28, "sign-ups", apart!("0028_signups")),
     (29, "add-ons", apart!("0029_addons")),
     (30, "console", apart!("0030_console")),
+    (31, "approvals", both(include_str!("../../migrations/0031_approvals.sql"))),
 ];
 
 const fn both(text: &'static str) -> Sql {

@@ -6,6 +6,7 @@ mod common;
 mod accounts;
 mod addons;
 mod addons_quotas;
+mod approvals;
 mod audit;
 mod audit_checkpoints;
 mod catalog;

@@ -298,6 +298,7 @@ pub fn mail_plan(virtual_server: &VirtualServer, code: &str) -> plans::Draft {
             billing_period: Interval::MONTHLY,
             trial: None,
             lease: None,
+            requires_approval: false,
             max_quantity: None,
         },
         metadata: BTreeMap::new(),

@@ -196,6 +196,14 @@ impl Ground {
         }
         engine.stop().await;
         let queued = order("queued.example").await;
+        let asks = async |policy: Value| {
+            let path = format!("/v1/accounts/{}", self.above.id);
+            let asked = json!({"order_policy": policy});
+            site.patch(&path).key(&self.above.key).json(asked).send().await.is(200);
+        };
+        asks(json!({"approval": true})).await;
+        let (waiting, unwanted) = (order("waiting.example").await, order("unwanted.example").await);
+        asks(Value::Null).await;
         let item = |at: &str| done.text_of(&format!("/items/0/{at}"));
         let path = format!("/v1/services/{}/resources", item("service_ids/0"));
         let more = site.post(&path).key(by).json(mailbox("second@done.example")).send().await.is(202);
@@ -203,6 +211,8 @@ impl Ground {
             ("orders.done", done.id()),
             ("orders.failed", failed.id()),
             ("orders.queued", queued.id()),
+            ("orders.waiting", waiting.id()),
+            ("orders.unwanted", unwanted.id()),
             ("operations.done", done.text_at("operation_id")),
             ("operations.failed", broken.text_at("operation_id")),
             ("operations.queued", more.text_at("operation_id")),

@@ -143,6 +143,8 @@ pub const TABLE: &[Row] = &[
     plain("orders_list"),
     make("orders_place", |ground| json!({"items": [{"action": "add", "plan": ground.id("plans.own")}]})),
     on("orders_get", "orders.done"),
+    above(on("orders_approve", "orders.waiting")),
+    above(on("orders_reject", "orders.unwanted")),
     on("orders_cancel", "orders.queued"),
     on("orders_retry", "orders.failed"),
     with("subscriptions_change_quantity", "subscriptions.own", |_| json!({"quantity": 6})),

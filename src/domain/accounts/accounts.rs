@@ -9,6 +9,7 @@ use crate::domain::{Error, Object, Result, Work, check_version};
 use crate::model::accounts::accounts::{Account, AccountStatus, AccountType, Environment};
 use crate::model::accounts::delegation::{Allow, Delegation};
 use crate::model::accounts::signups::SignupPolicy;
+use crate::model::commerce::approvals::OrderPolicy;
 use crate::model::events::events::EventType;
 use crate::model::ids::AccountId;
 use crate::model::path::MAX_DEPTH;
@@ -120,6 +121,7 @@ pub async fn create(work: &mut Work, actor: &Actor, opening: Opening) -> Result<
         delegation: Allow::Full,
         require_idempotency_key: false,
         signup_policy: None,
+        order_policy: None,
         version: 1,
         created_at: work.now,
         updated_at: work.now,
@@ -177,6 +179,7 @@ pub async fn create_root(work: &mut Work, name: &str, environment: Environment) 
         delegation: Allow::Full,
         require_idempotency_key: false,
         signup_policy: None,
+        order_policy: None,
         version: 1,
         created_at: work.now,
         updated_at: work.now,
@@ -201,6 +204,7 @@ pub struct Change {
     pub delegation: Option<Delegation>,
     pub require_idempotency_key: Option<bool>,
     pub signup_policy: Option<Option<SignupPolicy>>,
+    pub order_policy: Option<Option<OrderPolicy>>,
 }
 
 /// Changes what an account says of itself; only at a version that `expected` admits. Somebody above it that gets as far
@@ -225,6 +229,7 @@ pub async fn change(
     account.require_idempotency_key =
         change.require_idempotency_key.unwrap_or(account.require_idempotency_key);
     account.signup_policy = change.signup_policy.map_or(account.signup_policy, |asked| asked.map(Json));
+    account.order_policy = change.order_policy.map_or(account.order_policy, |asked| asked.map(Json));
     if !store::accounts::accounts::update(&mut work.tx, &account, work.now).await? {
         return Err(Error::Busy);
     }

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::addons::by_code;
+use super::approvals::Demand;
 use super::ceilings::{self, grants};
 use super::offers::{self, Bought};
 use super::{quotes, spending};
@@ -29,6 +30,7 @@ pub(super) async fn apply(
     at: usize,
     change: SubscriptionChange,
     quoted: Option<&Quoted>,
+    demands: &mut Vec<Demand>,
 ) -> Result<(Item, Option<Money>)> {
     let id = change.subscription_id;
     let subscription = find(work, account, at, id).await?;
@@ -40,7 +42,9 @@ pub(super) async fn apply(
         });
     }
     let bought = offers::changed(work, account, at, &subscription, &change, quoted).await?;
-    let Bought { plan_id, plan_version, code, terms, quantity, agreed, addons, charges, proration } = bought;
+    let Bought { plan_id, plan_version, code, terms, quantity, agreed, addons, charges, proration, demand } =
+        bought;
+    demands.extend(demand);
     let is_other = |quoted: &Quoted| {
         (quoted.plan_id, quoted.plan_version, quoted.quantity) != (plan_id, plan_version, quantity)
             || (&quoted.addons, &quoted.charges) != (&addons, &charges)

@@ -1,4 +1,5 @@
 mod addons;
+pub mod approvals;
 mod ceilings;
 mod changes;
 mod contents;

@@ -1,6 +1,7 @@
 //! What an item of an order buys: the plan as it is sold to the account, and at what price.
 
 use super::addons::{self, Beside};
+use super::approvals::Demand;
 use super::changes;
 use crate::domain::catalog::plans;
 use crate::domain::catalog::pricing::Counter;
@@ -112,16 +113,30 @@ pub(super) struct Bought {
     pub addons: Vec<Added>,
     pub charges: Option<Charges>,
     pub proration: Option<Proration>,
+    /// Of a plan that it did not have before.
+    pub demand: Option<Demand>,
 }
 
 impl Bought {
     /// The plan alone.
     fn new(at: usize, Sold { offer, agreed }: Sold, quantity: i64) -> Result<Self> {
+        let demand = Demand::of_plan(&offer.plan);
         let Plan { id, current, code, terms, .. } = offer.plan;
         let charges = comes_to(at, agreed.as_ref(), quantity, &[])?;
         let (plan_id, plan_version, terms) = (id, current, terms.0);
         let addons = Vec::new();
-        Ok(Self { plan_id, plan_version, code, terms, quantity, agreed, addons, charges, proration: None })
+        Ok(Self {
+            plan_id,
+            plan_version,
+            code,
+            terms,
+            quantity,
+            agreed,
+            addons,
+            charges,
+            proration: None,
+            demand,
+        })
     }
 
     /// With the add-ons that are asked for, beside those it had.
@@ -172,7 +187,18 @@ async fn kept(work: &mut Work, at: usize, runs: &Subscription, quantity: i64) ->
     let charges = comes_to(at, agreed.as_ref(), quantity, &[])?.map(Charges::of_running);
     let code = runs.plan_code.clone();
     let (plan_id, plan_version, addons) = (runs.plan_id, runs.plan_version, Vec::new());
-    Ok(Bought { plan_id, plan_version, code, terms, quantity, agreed, addons, charges, proration: None })
+    Ok(Bought {
+        plan_id,
+        plan_version,
+        code,
+        terms,
+        quantity,
+        agreed,
+        addons,
+        charges,
+        proration: None,
+        demand: None,
+    })
 }
 
 /// What the change comes to for the period that runs. Periods of another length begin anew.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Map;
 
 use super::addons::{self, Beside, by_code};
+use super::approvals::{self, Demand};
 use super::ceilings::{allocated, grants};
 use super::contents::{check_resources, first_resources};
 use super::offers::{Sold, comes_to, sold};
@@ -90,8 +91,14 @@ pub async fn place(work: &mut Work, actor: &Actor, placing: Placing) -> Result<M
         None => None,
     };
     let operation_id = OperationId::new();
-    let mut job =
-        Job { account: &account, order_id: id, operation_id, steps: Vec::new(), reserved: Vec::new() };
+    let mut job = Job {
+        account: &account,
+        order_id: id,
+        operation_id,
+        steps: Vec::new(),
+        reserved: Vec::new(),
+        demands: Vec::new(),
+    };
     let first = work.place();
     let (mut items, mut spent) = (Vec::new(), Vec::new());
     for (at, item) in placing.items.into_iter().enumerate() {
@@ -101,19 +108,32 @@ pub async fn place(work: &mut Work, actor: &Actor, placing: Placing) -> Result<M
                 let (item, costs) = add(work, actor, &mut job, at, new, quoted).await?;
                 (item, costs)
             }
-            NewItem::Change(change) => changes::apply(work, &account, at, change, quoted).await?,
+            NewItem::Change(change) => {
+                changes::apply(work, &account, at, change, quoted, &mut job.demands).await?
+            }
         };
         items.push(item);
         spent.push(costs);
     }
     spending::count(work, actor, &spent).await?;
-    let (steps, reserved) = (job.steps, job.reserved);
+    let (steps, reserved, mut demands) = (job.steps, job.reserved, job.demands);
     let at_once = steps.is_empty();
+    demands.extend(approvals::demanded(work, &account.path, &spent).await?);
+    let approval = approvals::awaited(actor, demands);
+    if at_once && approval.is_some() {
+        let detail = "an account above has to approve of such a change, and makes it itself".to_owned();
+        return Err(Error::PlanNotApplicable(detail));
+    }
+    let waits = approval.is_some();
     let order = Order {
         id,
         account_id: account.id,
         path: account.path.clone(),
-        status: if at_once { OrderStatus::Completed } else { OrderStatus::Queued },
+        status: match (at_once, waits) {
+            (true, _) => OrderStatus::Completed,
+            (false, true) => OrderStatus::PendingApproval,
+            (false, false) => OrderStatus::Queued,
+        },
         items: Json(items),
         outcome: None,
         retryable: false,
@@ -123,6 +143,8 @@ pub async fn place(work: &mut Work, actor: &Actor, placing: Placing) -> Result<M
         external_id_by: placing.external_id.is_some().then_some(actor.principal_id),
         external_id: placing.external_id,
         quote_id: placing.quote_id,
+        approval_due: waits.then(|| work.now.plus(approvals::WAITS)),
+        approval: approval.map(Json),
         fingerprint: placing.fingerprint,
         metadata: Json(placing.metadata),
         version: 1,
@@ -140,6 +162,7 @@ pub async fn place(work: &mut Work, actor: &Actor, placing: Placing) -> Result<M
             order_id: Some(id),
             lock: Some(id.to_string()),
             exclusive: true,
+            waits,
             ..NewOperation::of(OperationKind::OrderProvision, (account.id, &account.path), Lane::Interactive)
         };
         operations::start(work, &actor.request_id.to_string(), operation).await?;
@@ -200,6 +223,8 @@ pub(super) struct Job<'a> {
     operation_id: OperationId,
     pub(super) steps: Vec<Step>,
     pub(super) reserved: Vec<Taken>,
+    /// Who wants to approve of it.
+    demands: Vec<Demand>,
 }
 
 async fn add(
@@ -217,6 +242,7 @@ async fn add(
         let detail = "a server that the plan runs on is in maintenance; try again later".to_owned();
         return Err(Error::PlanNotApplicable(detail));
     }
+    job.demands.extend(Demand::of_plan(&offer.plan));
     let terms = &offer.plan.terms;
     check_resources(at, terms, &new_resources)?;
     let currency = agreed.as_ref().map(|agreed| agreed.price.currency);
@@ -338,7 +364,7 @@ pub async fn cancel(work: &mut Work, id: OrderId, expected: &Precondition) -> Re
         item.status = ItemStatus::Cancelled;
         dismantle(work, item).await?;
     }
-    order.status = OrderStatus::Cancelled;
+    (order.status, order.approval_due) = (OrderStatus::Cancelled, None);
     if !store::commerce::orders::update(&mut work.tx, &order, work.now).await? {
         return Err(Error::Busy);
     }

@@ -31,6 +31,8 @@ pub struct NewOperation {
     pub parent_id: Option<OperationId>,
     pub lock: Option<String>,
     pub exclusive: bool,
+    /// Whether somebody has to say first that it may begin.
+    pub waits: bool,
 }
 
 impl NewOperation {
@@ -50,18 +52,19 @@ impl NewOperation {
             parent_id: None,
             lock: None,
             exclusive: false,
+            waits: false,
         }
     }
 }
 
-/// Queues the work, to be begun at once. Of two exclusive ones with the same lock the second is refused.
+/// Queues the work, to be begun at once, unless it waits. Of two exclusive ones with the same lock the second is refused.
 pub async fn start(work: &mut Work, request_id: &str, new: NewOperation) -> Result<Operation> {
     let operation = Operation {
         id: new.id,
         account_id: new.account_id,
         path: new.path,
         kind: new.kind,
-        status: OperationStatus::Queued,
+        status: if new.waits { OperationStatus::WaitingInput } else { OperationStatus::Queued },
         order_id: new.order_id,
         service_id: new.service_id,
         resource_id: new.resource_id,
@@ -69,7 +72,7 @@ pub async fn start(work: &mut Work, request_id: &str, new: NewOperation) -> Resu
         lock: new.lock,
         exclusive: new.exclusive,
         lane: new.lane as i64,
-        due_at: Some(Time::EPOCH),
+        due_at: Some(Time::EPOCH).filter(|_| !new.waits),
         fence: 0,
         attempts: 0,
         steps: Json(new.steps),
@@ -175,11 +178,25 @@ pub async fn cancel(work: &mut Work, id: OperationId) -> Result<Operation> {
     }
 }
 
+/// Queues what waited for somebody to say that it may begin.
+pub(in crate::domain) async fn release(work: &mut Work, id: OperationId) -> Result<()> {
+    let operation = find(work, id).await?;
+    let (queued, at_once) = (OperationStatus::Queued, Some(Time::EPOCH));
+    match operation.status == OperationStatus::WaitingInput
+        && store::services::operations::move_by_hand(&mut work.tx, &operation, queued, at_once, work.now)
+            .await?
+    {
+        true => Ok(()),
+        false => Err(Error::Busy),
+    }
+}
+
 /// Takes a queued operation out of the queue before anything was done.
 pub(in crate::domain) async fn withdraw(work: &mut Work, id: OperationId) -> Result<Operation> {
     let mut operation = find(work, id).await?;
     let untouched = operation.steps.iter().all(|step| step.attempts == 0);
-    if operation.status != OperationStatus::Queued || !untouched {
+    let waits = matches!(operation.status, OperationStatus::Queued | OperationStatus::WaitingInput);
+    if !waits || !untouched {
         return Err(Error::State {
             current: operation.status.to_string(),
             action: "A cancellation",

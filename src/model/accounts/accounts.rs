@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use super::delegation::{Allow, Delegation};
 use super::signups::SignupPolicy;
+use crate::model::commerce::approvals::OrderPolicy;
 use crate::model::ids::AccountId;
 use crate::model::services::Access;
 use crate::model::{Json, Path, Time};
@@ -78,6 +79,7 @@ pub struct Account {
     pub delegation: Allow,
     pub require_idempotency_key: bool,
     pub signup_policy: Option<Json<SignupPolicy>>,
+    pub order_policy: Option<Json<OrderPolicy>>,
     pub version: i64,
     pub created_at: Time,
     pub updated_at: Time,
@@ -119,6 +121,8 @@ pub struct AccountView {
     /// What the account asks of those who sign up at it and below it; what those above it ask is asked as well. Where
     /// nobody has said anything, addresses are verified and nobody has to approve.
     pub signup_policy: Option<SignupPolicy>,
+    /// What the account asks of orders from below it; what those above it ask is asked as well.
+    pub order_policy: Option<OrderPolicy>,
     pub created_at: Time,
     pub updated_at: Time,
 }
@@ -151,6 +155,7 @@ impl Account {
             delegation: Delegation { allow: account.delegation },
             require_idempotency_key: account.require_idempotency_key,
             signup_policy: account.signup_policy.map(|policy| policy.0),
+            order_policy: account.order_policy.map(|policy| policy.0),
             created_at: account.created_at,
             updated_at: account.updated_at,
         }

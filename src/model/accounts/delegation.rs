@@ -43,8 +43,8 @@ impl Walls {
 }
 
 impl Scope {
-    /// Whether it belongs to the side of a sale that is the seller's own: to see whom it sold what, to cancel an order
-    /// and mend what is stuck, to hold what is not paid or abused, to set ceilings. No account below has a say in it.
+    /// Whether it belongs to the side of a sale that is the seller's own: to see whom it sold what, to approve of an order,
+    /// cancel it and mend what is stuck, to hold what is not paid or abused, to set ceilings. No account below has a say in it.
     pub fn is_commercial(self) -> bool {
         use Scope::*;
         matches!(
@@ -54,6 +54,7 @@ impl Scope {
                 | CatalogWrite
                 | OrdersRead
                 | OrdersCancel
+                | OrdersApprove
                 | SubscriptionsRead
                 | SubscriptionsWrite
                 | ServicesRead

@@ -83,6 +83,9 @@ pub struct PlanTerms {
     /// For how long a subscription runs; it expires then unless it is renewed. Until it is cancelled if left out.
     #[serde(default)]
     pub lease: Option<Interval>,
+    /// Whether the plan's owner, or somebody above, has to approve of each order of it.
+    #[serde(default)]
+    pub requires_approval: bool,
     /// The largest quantity one subscription may have.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 1_000_000)]

@@ -1,6 +1,7 @@
 //! Orders and what comes of them.
 
 pub mod addons;
+pub mod approvals;
 pub mod charges;
 pub mod course;
 pub mod orders;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::addons::AddonQuantity;
+use super::approvals::{Approval, ApprovalView};
 use super::charges::Charges;
 use super::proration::Proration;
 use crate::model::ids::{AccountId, OperationId, OrderId, QuoteId, ResourceId, ServiceId, SubscriptionId};
@@ -137,6 +138,10 @@ pub struct Order {
     pub external_id: Option<String>,
     pub external_id_by: Option<AccountId>,
     pub quote_id: Option<QuoteId>,
+    /// Of those that somebody has to approve of.
+    pub approval: Option<Json<Approval>>,
+    /// Until when that is waited for.
+    pub approval_due: Option<Time>,
     pub fingerprint: String,
     pub metadata: Json<BTreeMap<String, String>>,
     pub version: i64,
@@ -200,6 +205,8 @@ pub struct OrderView {
     pub error: Option<OperationError>,
     /// The quote whose prices it was placed at.
     pub quote_id: Option<QuoteId>,
+    /// Of an order that somebody above has, or had, to approve of.
+    pub approval: Option<ApprovalView>,
     pub external_id: Option<String>,
     pub metadata: BTreeMap<String, String>,
     pub created_at: Time,
@@ -230,7 +237,14 @@ impl From<Item> for OrderItem {
 
 impl From<Order> for OrderView {
     fn from(order: Order) -> Self {
+        let expires_at = order.approval_due;
         Self {
+            approval: order.approval.map(|Json(approval)| ApprovalView {
+                reasons: approval.reasons,
+                expires_at,
+                decided_at: approval.decided_at,
+                note: approval.note,
+            }),
             id: order.id,
             account_id: order.account_id,
             status: order.status,

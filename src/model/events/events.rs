@@ -56,6 +56,11 @@ stored_as_text! {
         OrderCompleted = "order.completed",
         OrderFailed = "order.failed",
         OrderCancelled = "order.cancelled",
+        /// Somebody above has approved of it.
+        OrderApproved = "order.approved",
+        OrderRejected = "order.rejected",
+        /// Nobody has said anything in time.
+        OrderExpired = "order.expired",
         SubscriptionActivated = "subscription.activated",
         /// It was on trial, and is charged for from now on.
         SubscriptionConverted = "subscription.converted",

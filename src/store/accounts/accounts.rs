@@ -179,7 +179,8 @@ pub async fn update(tx: &mut Tx, account: &Account, now: Time) -> Result<bool> {
         .query(
             "UPDATE accounts SET name = $2, contact_email = $3, country = $4, locale = $5, time_zone = $6,
                  currency = $7, metadata = $8, version = version + 1, updated_at = $9,
-                 delegation = $11, require_idempotency_key = $12, signup_policy = $13
+                 delegation = $11, require_idempotency_key = $12, signup_policy = $13,
+                 order_policy = $14
              WHERE id = $1 AND version = $10",
         )
         .bind(account.id)
@@ -195,6 +196,7 @@ pub async fn update(tx: &mut Tx, account: &Account, now: Time) -> Result<bool> {
         .bind(account.delegation)
         .bind(account.require_idempotency_key)
         .bind(account.signup_policy)
+        .bind(account.order_policy)
         .execute()
         .await?;
     Ok(changed == 1)

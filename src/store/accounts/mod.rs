@@ -3,7 +3,7 @@ macro_rules! account_columns {
     () => {
         "a.id, a.path, a.parent_id, a.type, a.status, a.environment, a.name, a.contact_email, a.country,
          a.locale, a.time_zone, a.currency, a.external_id, a.external_id_by, a.fingerprint, a.metadata,
-         a.delegation, a.require_idempotency_key, a.signup_policy, a.version, a.created_at, a.updated_at"
+         a.delegation, a.require_idempotency_key, a.signup_policy, a.order_policy, a.version, a.created_at, a.updated_at"
     };
 }
 

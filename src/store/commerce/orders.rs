@@ -1,13 +1,14 @@
+use crate::model::commerce::approvals::OrderPolicy;
 use crate::model::commerce::orders::Order;
 use crate::model::ids::{AccountId, OrderId};
-use crate::model::{Path, Time};
+use crate::model::{Json, Path, Time};
 use crate::sql;
 use crate::store::{Conn, Result, Tx};
 
 macro_rules! columns {
     () => {
         "id, account_id, path, status, items, outcome, retryable, error, placed_by, operation_id, external_id,
-         external_id_by, fingerprint, metadata, version, created_at, updated_at, quote_id"
+         external_id_by, fingerprint, metadata, version, created_at, updated_at, quote_id, approval, approval_due"
     };
 }
 
@@ -16,7 +17,7 @@ pub async fn insert(tx: &mut Tx, order: &Order) -> Result<bool> {
     let insert = tx
         .later(sql!(
             "INSERT INTO orders (" columns!() ")
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
              ON CONFLICT (external_id_by, external_id) WHERE external_id IS NOT NULL DO NOTHING RETURNING id"
         ))
         .bind(order.id)
@@ -36,7 +37,9 @@ pub async fn insert(tx: &mut Tx, order: &Order) -> Result<bool> {
         .bind(order.version)
         .bind(order.created_at)
         .bind(order.updated_at)
-        .bind(order.quote_id);
+        .bind(order.quote_id)
+        .bind(&order.approval)
+        .bind(order.approval_due);
     if order.external_id.is_none() {
         // Nothing else of it is given from outside.
         return insert.send().await.map(|()| true);
@@ -65,6 +68,41 @@ pub async fn find_by_external_id(conn: &mut Conn, by: AccountId, external_id: &s
     .await
 }
 
+/// A page of the orders that wait for somebody to approve of them.
+pub async fn to_approve(conn: &mut Conn, after: Option<&(Path, OrderId)>, limit: i64) -> Result<Vec<Order>> {
+    conn.query(sql!(
+        "SELECT " columns!() " FROM orders
+         WHERE status = 'pending_approval' AND (path, id) > ($1, $2) AND path < $3 ORDER BY path, id LIMIT $4"
+    ))
+    .after(after)
+    .limit(limit)
+    .all()
+    .await
+}
+
+/// Those that have waited for it long enough.
+pub async fn overdue(conn: &mut Conn, now: Time, limit: i64) -> Result<Vec<Order>> {
+    conn.query(sql!(
+        "SELECT " columns!() " FROM orders
+         WHERE status = 'pending_approval' AND approval_due <= $1 ORDER BY approval_due LIMIT $2"
+    ))
+    .bind(now)
+    .limit(limit)
+    .all()
+    .await
+}
+
+/// What the accounts above a buyer have said of orders from below them, and who they are.
+pub async fn policies(conn: &mut Conn, buyer: &Path) -> Result<Vec<(AccountId, Path, Json<OrderPolicy>)>> {
+    conn.query(sql!(
+        "SELECT id, path, order_policy FROM accounts
+         WHERE path IN (" upwards!("$1") ") AND path <> $1 AND order_policy IS NOT NULL"
+    ))
+    .bind(buyer)
+    .all()
+    .await
+}
+
 /// Whoever named the order may give the name to another one.
 pub async fn forget_name(tx: &mut Tx, id: OrderId) -> Result<()> {
     let text = "UPDATE orders SET external_id_by = NULL WHERE id = $1";
@@ -87,7 +125,7 @@ pub async fn update(tx: &mut Tx, order: &Order, now: Time) -> Result<bool> {
     let changed = tx
         .query(
             "UPDATE orders SET status = $2, items = $3, outcome = $4, retryable = $5, error = $6,
-                 operation_id = $7, version = version + 1, updated_at = $8
+                 operation_id = $7, version = version + 1, updated_at = $8, approval = $10, approval_due = $11
              WHERE id = $1 AND version = $9",
         )
         .bind(order.id)
@@ -99,6 +137,8 @@ pub async fn update(tx: &mut Tx, order: &Order, now: Time) -> Result<bool> {
         .bind(order.operation_id)
         .bind(now)
         .bind(order.version)
+        .bind(&order.approval)
+        .bind(order.approval_due)
         .execute()
         .await?;
     Ok(changed == 1)

@@ -16,6 +16,7 @@ use crate::model::Path;
 use crate::model::accounts::accounts::{AccountType, AccountView, Environment};
 use crate::model::accounts::delegation::Delegation;
 use crate::model::accounts::signups::SignupPolicy;
+use crate::model::commerce::approvals::OrderPolicy;
 use crate::model::ids::AccountId;
 use crate::model::scopes::need;
 use crate::store;
@@ -186,6 +187,10 @@ struct AccountChange {
     #[serde(default, deserialize_with = "fields::present")]
     #[schema(value_type = Option<SignupPolicy>)]
     signup_policy: Option<Option<SignupPolicy>>,
+    /// Which orders of the accounts below it need approval, beside those for which accounts above it ask that.
+    #[serde(default, deserialize_with = "fields::present")]
+    #[schema(value_type = Option<OrderPolicy>)]
+    order_policy: Option<Option<OrderPolicy>>,
 }
 
 /// Change an account
@@ -213,6 +218,7 @@ async fn accounts_update(mut caller: Caller<need::AccountsWrite>) -> Result<Http
         delegation: body.delegation,
         require_idempotency_key: body.require_idempotency_key,
         signup_policy: body.signup_policy,
+        order_policy: body.order_policy,
     };
     caller
         .write(async move |work, actor| {

@@ -9,15 +9,16 @@ use validator::Validate;
 
 use crate::api::answer::Answer;
 use crate::api::caller::Caller;
-use crate::api::problem::Problem;
+use crate::api::problem::{Code, Fault, Problem};
 use crate::api::v1::fields;
 use crate::api::v1::services::resources::NewResource;
 use crate::domain::accounts::accounts::Made;
+use crate::domain::commerce::approvals;
 use crate::domain::commerce::orders::{self, NewItem, NewSubscription, Placing};
 use crate::domain::{Error, digest};
 use crate::model::Path;
 use crate::model::commerce::addons::AddonQuantity;
-use crate::model::commerce::orders::{Order, OrderView, SubscriptionChange};
+use crate::model::commerce::orders::{Order, OrderStatus, OrderView, SubscriptionChange};
 use crate::model::ids::{AccountId, OrderId, QuoteId, SubscriptionId};
 use crate::model::scopes::need;
 use crate::store;
@@ -27,6 +28,8 @@ pub fn routes(v1: &mut ServiceConfig) {
         .service(orders_place)
         .service(orders_get)
         .service(orders_cancel)
+        .service(orders_approve)
+        .service(orders_reject)
         .service(orders_retry);
 }
 
@@ -144,16 +147,31 @@ impl NewOrder {
 }
 
 /// List orders
+///
+/// All in the caller's reach, or those that wait for somebody to approve of them.
 #[utoipa::path(
     tag = "orders",
     security(("oauth2" = ["orders:read"])),
+    params(("status" = Option<OrderStatus>, Query, description = "`pending_approval` alone can be asked for", nullable = false, pattern = "^pending_approval$")),
     responses((status = 200, description = "Orders", body = OrderList)),
 )]
 #[get("/orders")]
 async fn orders_list(mut caller: Caller<need::OrdersRead>) -> Result<HttpResponse, Problem> {
     let page = caller.page()?;
     let after: Option<(Path, OrderId)> = page.after()?;
-    let rows = store::commerce::orders::page(&mut caller.read().await?, after.as_ref(), page.rows()).await?;
+    let mut conn = caller.read().await?;
+    let rows = match caller.parameter("status") {
+        None => store::commerce::orders::page(&mut conn, after.as_ref(), page.rows()).await?,
+        Some(status) if status == OrderStatus::PendingApproval.as_str() => {
+            store::commerce::orders::to_approve(&mut conn, after.as_ref(), page.rows()).await?
+        }
+        Some(_) => {
+            let fault = Fault::parameter("status", "invalid", "must be pending_approval");
+            return Err(
+                Problem::new(Code::ValidationFailed, "A parameter is not valid.").with_errors(vec![fault])
+            );
+        }
+    };
     let (rows, next) = page.cut(rows, |order| (order.path.clone(), order.id));
     caller.saw_each(rows.iter().map(|order| &order.path));
     Ok(OrderList::answer(rows.into_iter().map(OrderView::from).collect(), next))
@@ -169,7 +187,7 @@ async fn orders_list(mut caller: Caller<need::OrdersRead>) -> Result<HttpRespons
     security(("oauth2" = ["orders:place"])),
     request_body = NewOrder,
     responses(
-        (status = 202, description = "Placed; the operation makes it", body = OrderView),
+        (status = 202, description = "Placed; the operation makes it, once somebody has approved of it if it is `pending_approval`", body = OrderView),
         (status = 201, description = "Done", body = OrderView),
         (status = 200, description = "It was there already, under this external_id and with this content", body = OrderView),
     ),
@@ -181,6 +199,10 @@ async fn orders_place(mut caller: Caller<need::OrdersPlace>) -> Result<HttpRespo
     caller
         .write(async move |work, actor| {
             Ok(match orders::place(work, actor, placing).await? {
+                // What somebody has to say first is not waited for.
+                Made::New(order) if order.status == OrderStatus::PendingApproval => {
+                    Answer { status: 202, ..answer(order, StatusCode::CREATED, false) }
+                }
                 Made::New(order) => answer(order, StatusCode::CREATED, true),
                 // Whoever asks again waits for the same work.
                 Made::Existing(order) => {
@@ -213,6 +235,63 @@ async fn orders_get(mut caller: Caller<need::OrdersRead>) -> Result<HttpResponse
     let order = found.ok_or(Error::NotFound("order"))?;
     caller.saw(&order.path);
     caller.show(order.version, &OrderView::from(order))
+}
+
+/// What is said with a decision.
+#[derive(Debug, Default, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct OrderDecision {
+    /// For whoever placed the order.
+    #[schema(min_length = 1, max_length = 500, nullable = false)]
+    note: Option<String>,
+}
+
+/// Approve an order
+///
+/// One that is `pending_approval`, by the account that wants to be asked or one above it: its plan's owner, or whoever set an
+/// `order_policy`. Its work begins. One that was approved already stays as it is.
+#[utoipa::path(
+    tag = "orders",
+    security(("oauth2" = ["orders:approve"])),
+    params(("id" = OrderId, Path)),
+    request_body(content = OrderDecision, description = "May be left out"),
+    responses(
+        (status = 202, description = "Approved; the operation makes it", body = OrderView),
+        (status = 200, description = "Ended, within the time waited", body = OrderView),
+    ),
+)]
+#[post("/orders/{id}/approve")]
+async fn orders_approve(mut caller: Caller<need::OrdersApprove>) -> Result<HttpResponse, Problem> {
+    let OrderDecision { note } = caller.json_or(OrderDecision::default()).await?;
+    let (id, expected) = (caller.id("order")?, caller.if_match()?);
+    caller
+        .write(async move |work, actor| {
+            let order = approvals::approve(work, actor, id, note, &expected).await?;
+            Ok(answer(order, StatusCode::OK, true))
+        })
+        .await
+}
+
+/// Reject an order
+///
+/// By whoever could approve of it. Its quota is free again.
+#[utoipa::path(
+    tag = "orders",
+    security(("oauth2" = ["orders:approve"])),
+    params(("id" = OrderId, Path)),
+    request_body(content = OrderDecision, description = "May be left out"),
+    responses((status = 200, description = "Rejected", body = OrderView)),
+)]
+#[post("/orders/{id}/reject")]
+async fn orders_reject(mut caller: Caller<need::OrdersApprove>) -> Result<HttpResponse, Problem> {
+    let OrderDecision { note } = caller.json_or(OrderDecision::default()).await?;
+    let (id, expected) = (caller.id("order")?, caller.if_match()?);
+    caller
+        .write(async move |work, actor| {
+            let order = approvals::reject(work, actor, id, note, &expected).await?;
+            Ok(answer(order, StatusCode::OK, false))
+        })
+        .await
 }
 
 /// Cancel an order

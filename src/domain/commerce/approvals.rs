@@ -1,0 +1,197 @@
+//! Orders that somebody above has to approve of. They are placed as all others are, with their quota reserved and their
+//! prices agreed, and their work waits.
+
+use std::time::Duration;
+
+use super::orders::dismantle;
+use crate::domain::services::operations;
+use crate::domain::{Error, Object, Result, Work, check_version};
+use crate::model::catalog::plans::Plan;
+use crate::model::commerce::approvals::{Approval, ApprovalReason, OrderLimit};
+use crate::model::commerce::orders::{ItemStatus, Order, OrderStatus, OrderView};
+use crate::model::events::events::EventType;
+use crate::model::ids::{AccountId, OrderId};
+use crate::model::money::Money;
+use crate::model::scopes::Scope;
+use crate::model::{Actor, Json, Path, Precondition};
+use crate::store;
+use crate::store::versions::Versioned;
+
+/// For how long somebody has to say something.
+pub(super) const WAITS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// An account that wants to approve of an order, and why.
+#[derive(Debug, Clone)]
+pub(super) struct Demand {
+    account_id: AccountId,
+    path: Path,
+    reason: ApprovalReason,
+}
+
+impl Demand {
+    /// That of the plan's owner.
+    pub fn of_plan(plan: &Plan) -> Option<Self> {
+        plan.terms.requires_approval.then(|| Self {
+            account_id: plan.account_id,
+            path: plan.path.clone(),
+            reason: ApprovalReason::Plan,
+        })
+    }
+}
+
+/// What the accounts above a buyer demand of an order that costs so much at first.
+pub(super) async fn demanded(work: &mut Work, buyer: &Path, spent: &[Option<Money>]) -> Result<Vec<Demand>> {
+    let policies = store::commerce::orders::policies(&mut work.tx, buyer).await?;
+    let mut demands = Vec::new();
+    for (account_id, path, Json(policy)) in policies {
+        let mut demand = |reason| demands.push(Demand { account_id, path: path.clone(), reason });
+        if policy.approval {
+            demand(ApprovalReason::Account);
+        }
+        if policy.approval_above.is_some_and(|most| is_above(spent, most)) {
+            demand(ApprovalReason::Amount);
+        }
+    }
+    Ok(demands)
+}
+
+fn is_above(spent: &[Option<Money>], most: OrderLimit) -> bool {
+    let priced = || spent.iter().flatten();
+    let sum = priced().fold(0_i64, |sum, money| sum.saturating_add(money.amount));
+    sum > most.amount || priced().any(|money| money.currency != most.currency)
+}
+
+/// The approval that an order waits for, once whoever places it has been heard: from the highest of those who want it.
+pub(super) fn awaited(actor: &Actor, demands: Vec<Demand>) -> Option<Approval> {
+    let said = |demand: &Demand| actor.has(Scope::OrdersApprove) && actor.principal_path.covers(&demand.path);
+    let left: Vec<_> = demands.into_iter().filter(|demand| !said(demand)).collect();
+    let required_by = left.iter().min_by_key(|demand| demand.path.depth())?.account_id;
+    let mut reasons: Vec<_> = left.into_iter().map(|demand| demand.reason).collect();
+    reasons.sort_by_key(|reason| place(*reason));
+    reasons.dedup();
+    Some(Approval { required_by, reasons, decided_at: None, note: None })
+}
+
+fn place(reason: ApprovalReason) -> Option<usize> {
+    ApprovalReason::ALL.iter().position(|known| *known == reason)
+}
+
+/// Lets the work on an order begin. One that was approved already stays as it is.
+pub async fn approve(
+    work: &mut Work,
+    actor: &Actor,
+    id: OrderId,
+    note: Option<String>,
+    expected: &Precondition,
+) -> Result<Order> {
+    let order = find(work, id, expected).await?;
+    let is_approved = order.approval.as_ref().is_some_and(|approval| approval.decided_at.is_some());
+    if is_approved && order.status != OrderStatus::Rejected {
+        return Ok(order);
+    }
+    let mut order = decided(work, actor, order, note, "An approval").await?;
+    let operation = order.operation_id.ok_or(Error::Busy)?;
+    order.status = OrderStatus::Queued;
+    operations::release(work, operation).await?;
+    written(work, order, EventType::OrderApproved).await
+}
+
+/// Ends an order that waits; its quota is free again.
+pub async fn reject(
+    work: &mut Work,
+    actor: &Actor,
+    id: OrderId,
+    note: Option<String>,
+    expected: &Precondition,
+) -> Result<Order> {
+    let order = find(work, id, expected).await?;
+    if order.status == OrderStatus::Rejected {
+        return Ok(order);
+    }
+    let order = decided(work, actor, order, note, "A rejection").await?;
+    ended(work, order, OrderStatus::Rejected, EventType::OrderRejected).await
+}
+
+/// Ends what nobody has said anything of in time; says how many there were.
+pub async fn turn_the_clock(work: &mut Work, limit: i64) -> Result<usize> {
+    let overdue = store::commerce::orders::overdue(&mut work.tx, work.now, limit).await?;
+    let mut turned = 0;
+    for order in overdue {
+        match ended(work, order, OrderStatus::Expired, EventType::OrderExpired).await {
+            Ok(_) => turned += 1,
+            // Another replica has been here, or somebody who decided.
+            Err(Error::Busy) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(turned)
+}
+
+async fn find(work: &mut Work, id: OrderId, expected: &Precondition) -> Result<Order> {
+    let found = store::commerce::orders::find(&mut work.tx, id).await?;
+    let order = found.ok_or(Error::NotFound("order"))?;
+    check_version(work, Versioned::Order, id, order.version, expected).await?;
+    Ok(order)
+}
+
+/// The order with what the caller says of it, who must stand at the account that wants to be asked or above. Where the order
+/// stands below that one no more, whoever stands above it may say it.
+async fn decided(
+    work: &mut Work,
+    actor: &Actor,
+    order: Order,
+    note: Option<String>,
+    action: &'static str,
+) -> Result<Order> {
+    let waiting = order.approval.clone().filter(|_| order.status == OrderStatus::PendingApproval);
+    let Some(Json(approval)) = waiting else {
+        let current = order.status.to_string();
+        return Err(Error::State { current, action, allowed: Vec::new() });
+    };
+    let asking = store::accounts::accounts::find(&mut work.tx, approval.required_by).await?;
+    let asking = asking.map(|account| account.path).filter(|path| path.covers(&order.path));
+    let may = match &asking {
+        Some(path) => actor.principal_path.covers(path),
+        // Further up than the caller sees, or elsewhere by now.
+        None => {
+            is_elsewhere(work, &order, approval.required_by).await?
+                && actor.principal_path.depth() < order.path.depth()
+        }
+    };
+    if !may {
+        let current = "waiting for an account further above".into();
+        return Err(Error::State { current, action, allowed: Vec::new() });
+    }
+    let approval = Approval { decided_at: Some(work.now), note, ..approval };
+    Ok(Order { approval: Some(Json(approval)), approval_due: None, ..order })
+}
+
+/// Whether the account that wanted to be asked no longer stands above the order.
+async fn is_elsewhere(work: &mut Work, order: &Order, account: AccountId) -> Result<bool> {
+    let asking = store::accounts::accounts::itself(&mut work.tx, account).await?;
+    Ok(asking.is_none_or(|asking| !asking.path.covers(&order.path)))
+}
+
+async fn ended(work: &mut Work, mut order: Order, status: OrderStatus, event: EventType) -> Result<Order> {
+    if let Some(operation) = order.operation_id {
+        operations::withdraw(work, operation).await?;
+    }
+    for item in &mut order.items.0 {
+        item.status = ItemStatus::Cancelled;
+        dismantle(work, item).await?;
+    }
+    (order.status, order.approval_due) = (status, None);
+    written(work, order, event).await
+}
+
+async fn written(work: &mut Work, mut order: Order, event: EventType) -> Result<Order> {
+    if !store::commerce::orders::update(&mut work.tx, &order, work.now).await? {
+        return Err(Error::Busy);
+    }
+    order.version += 1;
+    order.updated_at = work.now;
+    let view = OrderView::from(order.clone());
+    let object = Object::new(order.id, order.version, &view);
+    work.event(event, (order.account_id, &order.path), "order", object);
+    Ok(order)
+}
