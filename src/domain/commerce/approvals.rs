@@ -149,15 +149,11 @@ async fn decided(
         return Err(Error::State { current, action, allowed: Vec::new() });
     };
     let asking = store::accounts::accounts::find(&mut work.tx, approval.required_by).await?;
-    let asking = asking.map(|account| account.path).filter(|path| path.covers(&order.path));
-    let may = match &asking {
-        Some(path) => actor.principal_path.covers(path),
-        // Further up than the caller sees, or elsewhere by now.
-        None => {
-            is_elsewhere(work, &order, approval.required_by).await?
-                && actor.principal_path.depth() < order.path.depth()
-        }
-    };
+    // Whoever sees an account that stands above the order stands there or above.
+    let is_above = asking.is_some_and(|asking| asking.path.covers(&order.path));
+    let may = is_above
+        || actor.principal_path.depth() < order.path.depth()
+            && is_elsewhere(work, &order, approval.required_by).await?;
     if !may {
         let current = "waiting for an account further above".into();
         return Err(Error::State { current, action, allowed: Vec::new() });
