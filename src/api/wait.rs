@@ -134,7 +134,9 @@ pub async fn ended(
         let mut conn = state.db.read(subtree.clone()).await?;
         let operation = store::services::operations::find(&mut conn, id).await?;
         drop(conn);
-        let over = operation.as_ref().is_none_or(|operation| operation.status.is_final());
+        // What waits for somebody is not waited for.
+        let waits = |operation: &Operation| operation.status == OperationStatus::WaitingInput;
+        let over = operation.as_ref().is_none_or(|found| found.status.is_final() || waits(found));
         let left = until.saturating_duration_since(Instant::now());
         if over || left.is_zero() {
             return Ok(operation);

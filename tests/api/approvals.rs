@@ -62,6 +62,10 @@ on_both_servers! {
         for by in [tenant, &reseller.key, operator] {
             assert_eq!(awaiting(site, by).await, [placed.id()]);
         }
+        let asked = format!("/v1/operations/{}?wait=30", placed.text_at("operation_id"));
+        let begun = std::time::Instant::now();
+        site.get(&asked).key(tenant).send().await.is(200);
+        assert!(begun.elapsed() < Duration::from_secs(20), "what waits for somebody is not waited for");
         // Not whoever placed it, nor the seller in between: it is the operator's plan.
         for by in [tenant, &reseller.key] {
             let refused = decide(site, by, &placed.id(), "approve").send().await;

@@ -86,7 +86,8 @@ on_both_servers! {
         let objects = [server, format!("/v1/webhook_endpoints/{}", endpoint.id()), format!("/v1/keys/{}", made.id())];
         let lists = document.body["paths"].as_object().unwrap().iter();
         let lists = lists.filter(|(path, item)| item.get("get").is_some() && !path.contains('{') && path.starts_with("/v1/"));
-        for path in lists.map(|(path, _)| path.clone()).chain(objects) {
+        let asked = |path: &String| if path == "/v1/search" { format!("{path}?q=tenant") } else { path.clone() };
+        for path in lists.map(|(path, _)| asked(path)).chain(objects) {
             let told = site.get(&path).key(key).send().await.is(200);
             assert!(secrets.iter().all(|secret| !told.text.contains(secret)), "{path}: {}", told.text);
             read += 1;
