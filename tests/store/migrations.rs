@@ -170,3 +170,46 @@ async fn servers_that_are_there_already_get_the_environment_of_their_account() {
     db.close().await;
     fresh.remove().await;
 }
+
+/// The schema before quotas had thresholds, with one of the operator's that is nearly full.
+async fn before_thresholds(fresh: &Fresh) {
+    let world = World::new(&fresh.db, &Recording::default()).await;
+    let (id, path) = (world.operator.id, &world.operator.path);
+    let back = format!(
+        "DROP INDEX quotas_to_tell; DROP INDEX quotas_passed; DROP INDEX accounts_by_name; DROP INDEX subscriptions_by_external_id;
+         DROP INDEX operations_troubled; DROP INDEX holds_closing;
+         ALTER TABLE quotas DROP COLUMN filled; ALTER TABLE quotas DROP COLUMN told; ALTER TABLE accounts DROP COLUMN name_key;
+         DELETE FROM _sqlx_migrations WHERE version = 30;
+         INSERT INTO quotas (holder, key, account_id, path, mode, ceiling, used, updated_at)
+         VALUES ('{path}', 'mail.mailboxes', '{id}', '{path}', 'shared', 20, 18, '2026-01-01T00:00:00.000000Z')"
+    );
+    fresh.tamper(&back).await;
+}
+
+async fn knows_how_full_they_are(db: &Db) {
+    let mut conn = read(db).await;
+    let full: (i64, i64) = conn.query("SELECT filled, told FROM quotas").one().await.unwrap();
+    assert_eq!(full, (90, 90), "what was full before is no news");
+    let named: (String,) =
+        conn.query("SELECT name_key FROM accounts WHERE parent_id IS NULL").one().await.unwrap();
+    assert_eq!(named.0, "operator");
+}
+
+#[tokio::test]
+async fn quotas_that_are_full_already_are_known_to_be_and_not_told_of_again() {
+    let fresh = Fresh::sqlite().await;
+    before_thresholds(&fresh).await;
+    migrate::sqlite(&fresh.db).await.unwrap();
+    knows_how_full_they_are(&fresh.db).await;
+    fresh.remove().await;
+
+    let fresh = Fresh::postgres().await;
+    before_thresholds(&fresh).await;
+    let serving: (String,) =
+        read(&fresh.db).await.query("SELECT current_user::text AS name").one().await.unwrap();
+    migrate::postgres_as_owner(&as_owner(&fresh), &serving.0).await.unwrap();
+    let db = Db::connect(&fresh.url, 2).await.unwrap();
+    knows_how_full_they_are(&db).await;
+    db.close().await;
+    fresh.remove().await;
+}
