@@ -67,8 +67,11 @@ on_both_servers! {
 
     async fn nothing_is_found_by_nothing(site: With::no_workers()) {
         let long = format!("/v1/search?q={}", "a".repeat(255));
-        for path in ["/v1/search", "/v1/search?q=", "/v1/search?q=%20", "/v1/search?q=a%00b", &long] {
+        for path in ["/v1/search", "/v1/search?q=", &long] {
             site.get(path).key(&site.operator_key).send().await.refused(422, "validation_failed");
+        }
+        for called in [" ", "a\0b", &"ä".repeat(254)] {
+            assert_eq!(found(site, &site.operator_key, called).await, []);
         }
         assert_eq!(found(site, &site.operator_key, "' OR 1=1 --").await, []);
     }

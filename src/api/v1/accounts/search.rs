@@ -38,16 +38,19 @@ struct SearchResults {
 #[get("/search")]
 async fn search_find(mut caller: Caller<need::AccountsRead>) -> Result<HttpResponse, Problem> {
     let called = caller.parameter("q").unwrap_or_default();
-    let called = called.trim();
-    if called.is_empty() || called.len() > LONGEST || called.contains('\0') {
-        let fault = Fault::parameter("q", "invalid", format!("must be a name of 1 to {LONGEST} bytes"));
+    if called.is_empty() || called.chars().count() > LONGEST {
+        let fault = Fault::parameter("q", "invalid", format!("must be a name of 1 to {LONGEST} letters"));
         return Err(
             Problem::new(Code::ValidationFailed, "A parameter is not valid.").with_errors(vec![fault])
         );
     }
     let actor = caller.actor().await?;
     let mut conn = caller.read().await?;
-    let data = search::find(&mut conn, &actor, called, MOST).await?;
+    let data = match called.trim() {
+        // No text in a database has a NUL.
+        called if called.is_empty() || called.contains('\0') => Vec::new(),
+        called => search::find(&mut conn, &actor, called, MOST).await?,
+    };
     caller.saw_each(data.iter().map(|found| &found.path));
     Ok(HttpResponse::Ok().json(SearchResults { data }))
 }

@@ -152,7 +152,7 @@ impl NewOrder {
 #[utoipa::path(
     tag = "orders",
     security(("oauth2" = ["orders:read"])),
-    params(("status" = Option<OrderStatus>, Query, description = "`pending_approval` alone can be asked for", nullable = false, pattern = "^pending_approval$")),
+    params(("status" = Option<String>, Query, description = "`pending_approval` alone can be asked for", nullable = false, pattern = "^pending_approval$")),
     responses((status = 200, description = "Orders", body = OrderList)),
 )]
 #[get("/orders")]
