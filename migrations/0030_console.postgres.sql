@@ -20,6 +20,6 @@ CREATE INDEX quotas_to_tell ON quotas (holder, key) WHERE filled <> told;
 
 -- What is wrong below a seller, to be found without looking at what is not.
 CREATE INDEX quotas_passed ON quotas (path) WHERE filled = 101;
-CREATE INDEX operations_troubled ON operations (path)
-    WHERE status = 'needs_attention' OR (status = 'failed' AND retryable);
-CREATE INDEX holds_closing ON holds (path) WHERE status = 'active' AND (effect = 'suspend' OR effect = 'degrade');
+CREATE INDEX operations_troubled ON operations (path) WHERE status = 'needs_attention';
+CREATE INDEX holds_closing ON holds (path)
+    WHERE status = 'active' AND (effect = 'suspend' OR effect = 'degrade') AND reason_class <> 'ended';

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/v1.json");
-/// What callers need no credential for.
+/// What changes nothing, though it is posted.
 const COMPUTING: &[&str] = &["/v1/quotas/check", "/v1/quotas/explain"];
+/// What callers need no credential for.
 const OPEN: [&str; 7] = [
     "/v1/keys/report_leaked",
     "/oauth/token",

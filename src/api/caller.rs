@@ -147,16 +147,22 @@ impl<S> Caller<S> {
         self.reach_at(&path).await
     }
 
+    /// What the caller may reach with another scope than the one that the operation asks for.
+    pub async fn reach_with(&mut self, scope: Scope) -> Result<Subtree, Problem> {
+        let (_, path) = self.subject().await?;
+        Ok(self.credential.key.reach_at(&path).guarded(self.guard(scope).await?))
+    }
+
     async fn reach_at(&self, path: &Path) -> Result<Subtree, Problem> {
         let key = &self.credential.key;
-        Ok(key.reach_at(path).guarded(self.guard().await?))
+        Ok(key.reach_at(path).guarded(self.guard(self.asks).await?))
     }
 
     /// What stands between the caller and the accounts below it.
-    async fn guard(&self) -> Result<Option<Guard>, Problem> {
+    async fn guard(&self, asks: Scope) -> Result<Option<Guard>, Problem> {
         let state = &self.state;
         let reads = reads(&self.request);
-        let rule = Rule::of(self.asks, &self.route.operation_id, reads, &state.withheld);
+        let rule = Rule::of(asks, &self.route.operation_id, reads, &state.withheld);
         let has_none_below = matches!(self.credential.account_type, AccountType::Tenant | AccountType::Agent);
         if rule == Rule::Theirs || has_none_below {
             return Ok(None);

@@ -24,6 +24,8 @@ const FORGET_EVERY: Duration = Duration::from_secs(3600);
 const KEEP_SIGNUPS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How many holds, subscriptions or sign-ups are turned, or old rows removed, in one transaction.
 const AT_ONCE: i64 = 200;
+/// How many quotas are told of in one: whoever records something of their accounts waits for it.
+const FEW: i64 = 10;
 
 /// Looks once a second until the program shuts down.
 pub async fn keep(engine: Engine, mut shutdown: watch::Receiver<bool>) {
@@ -96,7 +98,7 @@ async fn turn_all(engine: &Engine, what: Turning) -> Result<usize> {
             Turning::Subscriptions => subscriptions::turn_the_clock(&mut work, AT_ONCE).await?,
             Turning::Signups => signups::turn_the_clock(&mut work, AT_ONCE).await?,
             Turning::Orders => approvals::turn_the_clock(&mut work, AT_ONCE).await?,
-            Turning::Quotas => match quotas::tell(work, AT_ONCE).await {
+            Turning::Quotas => match quotas::tell(work, FEW).await {
                 Ok(told) => {
                     all += told;
                     continue;

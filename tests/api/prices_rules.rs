@@ -168,7 +168,7 @@ on_both_servers! {
             ("/terms/components/0/measures", "not_applicable"),
             ("/terms/components/1/code", "duplicate"),
             ("/terms/components/1/per", "not_applicable"),
-            ("/terms/components/2/measures", "required"),
+            ("/terms/components/2/measures", "missing"),
             ("/terms/components/3/measures", "not_used"),
         ];
         assert_eq!(refused.faults(), expected.map(|(place, code)| (place.to_owned(), code.to_owned())));

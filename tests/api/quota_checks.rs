@@ -76,10 +76,10 @@ on_both_servers! {
         let made = site.ordered(tenant, "acme.example", 5).await;
         let (of, own) = (json!({"subscription_id": made.subscription}), made.subscription.clone());
         let alone = explained(site, &tenant.key, of.clone()).await;
-        assert_eq!((&alone["available"], &alone["binding"], &alone["unit"]), (&json!(5), &json!("self"), &json!("1")));
+        assert_eq!((&alone["available_here"], &alone["binding"], &alone["unit"]), (&json!(5), &json!("self"), &json!("1")));
         assert_eq!(levels(&alone), [("self".into(), own.clone(), 5, true)]);
         let free = explained(site, &tenant.key, json!({})).await;
-        assert_eq!((&free["available"], &free["binding"], &free["levels"]), (&Value::Null, &Value::Null, &json!([])));
+        assert_eq!((&free["available_here"], &free["binding"], &free["levels"]), (&Value::Null, &Value::Null, &json!([])));
 
         ceiling(site, &operator.id, json!({"ceiling": 100})).await;
         ceiling(site, &reseller.id, json!({"ceiling": 7})).await;
@@ -88,9 +88,9 @@ on_both_servers! {
         // What is ordered next is taken from all above.
         let account = json!({"account_id": tenant.id});
         let below = explained(site, &tenant.key, account.clone()).await;
-        assert_eq!((&below["available"], &below["binding"], &below["levels"]), (&Value::Null, &json!("upstream"), &json!([])));
+        assert_eq!((&below["available_here"], &below["binding"], &below["levels"]), (&Value::Null, &json!("upstream"), &json!([])));
         let seller = explained(site, &reseller.key, account.clone()).await;
-        assert_eq!((&seller["available"], &seller["binding"]), (&json!(2), &json!("account")));
+        assert_eq!((&seller["available_here"], &seller["binding"]), (&json!(2), &json!("account")));
         assert_eq!(levels(&seller), [("account".into(), reseller.id.clone(), 2, true)]);
         let all = explained(site, &operator.key, account.clone()).await;
         assert_eq!(levels(&all), [("account".into(), reseller.id.clone(), 2, true), ("account".into(), operator.id.clone(), 95, false)]);
@@ -113,12 +113,27 @@ on_both_servers! {
         assert_eq!(keys, ["mail.domains", "mail.mailboxes", "mail.storage_mb", "dns.zones", "dns.records"]);
     }
 
+    async fn a_key_that_is_narrowed_is_told_no_figures_of_what_it_does_not_reach(site: With::no_workers()) {
+        let world = site.world().await;
+        let (operator, reseller) = (&world.operator, &world.reseller);
+        ceiling(site, &operator.id, json!({"ceiling": 100})).await;
+        ceiling(site, &reseller.id, json!({"ceiling": 7})).await;
+        let narrow = json!({"name": "narrow", "scopes": ["quotas:read"], "hold_classes": [], "roots": [world.tenant.id]});
+        let narrow = site.post("/v1/keys").key(&reseller.key).json(narrow).send().await.is(201).text_at("secret");
+        let account = json!({"account_id": world.tenant.id});
+        let told = explained(site, &narrow, account.clone()).await;
+        assert_eq!((&told["binding"], &told["levels"], &told["available_here"]), (&json!("upstream"), &json!([]), &Value::Null));
+        let short = checked(site, &narrow, account.clone(), 8).await;
+        assert_eq!(short["violations"][0]["available"], Value::Null);
+        assert_eq!(levels(&explained(site, &reseller.key, account).await), [("account".into(), reseller.id.clone(), 7, true)]);
+    }
+
     async fn a_subscription_has_none_of_what_its_plan_does_not_give(site: With::workers()) {
         let world = site.world().await;
         let made = site.ordered(&world.tenant, "acme.example", 1).await;
         let sites = json!({"subscription_id": made.subscription, "keys": ["web.sites"]});
         let told = site.post("/v1/quotas/explain").key(&world.tenant.key).json(sites).send().await.is(200);
-        assert_eq!(told.body["data"], json!([{"key": "web.sites", "unit": "1", "available": 0, "binding": "self", "levels": []}]));
+        assert_eq!(told.body["data"], json!([{"key": "web.sites", "unit": "1", "available_here": 0, "binding": "self", "levels": []}]));
         let asked = json!({"subscription_id": made.subscription, "amounts": [{"key": "web.sites", "amount": 1}, {"key": KEY, "amount": 1}]});
         let said = site.post("/v1/quotas/check").key(&world.tenant.key).json(asked).send().await.is(200);
         assert_eq!(said.body["violations"], json!([{"key": "web.sites", "level": "self", "holder": made.subscription, "requested": 1, "available": 0}]));

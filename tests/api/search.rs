@@ -65,6 +65,24 @@ on_both_servers! {
         until("the mailbox is gone", async || found(site, root, "alice@acme.example").await.is_empty()).await;
     }
 
+    /// A resource is found by who may read it: the wall of the account it lies in stands before a search as well.
+    async fn what_an_account_shows_nobody_above_is_not_found_from_there(site: With::workers()) {
+        let world = site.world().await;
+        let (reseller, tenant) = (&world.reseller.key, &world.tenant);
+        let domain = json!([{"type": "domain", "spec": {"name": "acme.example"}, "external_id": "d-1"}]);
+        let mut order = add("hosted-mail", 1, domain);
+        order["account_id"] = json!(tenant.id);
+        site.post("/v1/orders").key(reseller).wait(20).json(order).send().await.is(201);
+        assert_eq!(found(site, reseller, "acme.example").await.len(), 1);
+        let none = json!({"delegation": {"allow": "none"}});
+        site.patch(&format!("/v1/accounts/{}", tenant.id)).key(&tenant.key).json(none).send().await.is(200);
+        for called in ["acme.example", "d-1"] {
+            until("the wall stands", async || found(site, reseller, called).await.is_empty()).await;
+        }
+        assert_eq!(found(site, &tenant.key, "acme.example").await.len(), 1);
+        assert_eq!(found(site, reseller, "Tenant").await, one("account", &tenant.id));
+    }
+
     async fn nothing_is_found_by_nothing(site: With::no_workers()) {
         let long = format!("/v1/search?q={}", "a".repeat(255));
         for path in ["/v1/search", "/v1/search?q=", &long] {

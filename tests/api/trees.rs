@@ -324,11 +324,12 @@ on_both_servers! {
         let (mut came, mut named, mut deepest) = (BTreeMap::new(), 0, 0);
         for seed in 0..lives {
             let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]));
+            eprintln!("the life of seed {seed}");
             let life = life().new_tree(&mut runner).unwrap().current();
             let tree = Tree::grown(site, &world.operator.id, &life, named).await;
             tree.lived(&life).await;
             Count::of(site).await.check();
-            assert!(check_commits(site).await > 100);
+            assert!(check_commits(site).await > 100, "of the life of seed {seed}");
             deepest = deepest.max(tree.depth);
             let known = tree.known.into_inner().unwrap();
             named = known.named;

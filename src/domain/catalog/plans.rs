@@ -103,7 +103,7 @@ pub(super) fn misplaced(components: &[Component], usable: &BTreeSet<QuotaKey>, a
         }
         match (component.billing, component.measures) {
             (Billing::Usage, None) => {
-                fault("measures", "required", "says what is measured, where usage is charged")
+                fault("measures", "missing", "says what is measured, where usage is charged")
             }
             (Billing::Usage, Some(key)) if !usable.contains(&key) => {
                 fault("measures", "not_used", "no service of the plan takes from it");
@@ -123,9 +123,9 @@ pub(super) fn misplaced(components: &[Component], usable: &BTreeSet<QuotaKey>, a
 pub(in crate::domain) async fn terms_of(conn: &mut Conn, subscription: &Subscription) -> Result<PlanTerms> {
     let own = conn.turn(Subtree::everything()).await?;
     let (plan, version) = (subscription.plan_id, subscription.plan_version);
-    let terms = store::catalog::plans::terms(conn, plan, version).await?;
+    let terms = store::catalog::plans::terms(conn, plan, version).await;
     conn.turn(own).await?;
-    terms.ok_or(Error::NotFound("plan"))
+    terms?.ok_or(Error::NotFound("plan"))
 }
 
 async fn find(work: &mut Work, id: PlanId, expected: &Precondition) -> Result<Plan> {

@@ -72,8 +72,8 @@ pub async fn place(work: &mut Work, actor: &Actor, placing: Placing) -> Result<M
         let known =
             store::commerce::orders::find_by_external_id(&mut work.tx, actor.principal_id, external_id);
         match known.await? {
-            // What came to nothing keeps its name from nobody.
-            Some(known) if known.is_void() => {
+            // What came to nothing keeps its name from nothing else. The same again is only told.
+            Some(known) if known.is_void() && known.fingerprint != placing.fingerprint => {
                 store::commerce::orders::forget_name(&mut work.tx, known.id).await?;
             }
             Some(known) => return same(known, &placing.fingerprint).map(Made::Existing),

@@ -171,9 +171,16 @@ pub(super) fn violation(row: &Quota, requested: i64, actor: Option<&Actor>) -> V
 pub(super) fn level_of(row: &Quota, actor: Option<&Actor>) -> Level {
     match is_subscription(&row.holder) {
         true => Level::Own,
-        false if actor.is_none_or(|actor| actor.principal_path.covers(&row.path)) => Level::Account,
+        false if actor.is_none_or(|actor| sees(actor, &row.path)) => Level::Account,
         false => Level::Upstream,
     }
+}
+
+/// Whether an account is the caller's own or below it; for a key that is narrowed, and for a token that acts below, one of those
+/// that it reaches.
+fn sees(actor: &Actor, path: &Path) -> bool {
+    let less = actor.reach.is_narrowed() || !actor.actors.is_empty();
+    actor.principal_path.covers(path) && (!less || actor.reach.covers(path))
 }
 
 /// Takes again what an operation had reserved before it failed.

@@ -110,7 +110,7 @@ fn explained(chain: &Chain, actor: &Actor, key: QuotaKey) -> Explanation {
         false => Some(Level::Own),
     };
     let seen = rows.iter().filter(|(level, _)| *level != Level::Upstream);
-    let available = match is_given {
+    let available_here = match is_given {
         true => seen.clone().map(|(_, row)| row.available()).min(),
         false => Some(0),
     };
@@ -120,5 +120,5 @@ fn explained(chain: &Chain, actor: &Actor, key: QuotaKey) -> Explanation {
         binds: is_given && tightest.is_some_and(|(_, tightest)| tightest.holder == row.holder),
         quota: (*row).clone().into(),
     });
-    Explanation { key, unit: key.unit(), available, binding, levels: levels.collect() }
+    Explanation { key, unit: key.unit(), available_here, binding, levels: levels.collect() }
 }

@@ -11,11 +11,9 @@ stored_as_text! {
     pub enum ProblemKind {
         /// Work that goes on when somebody has looked at it.
         OperationNeedsAttention = "operation_needs_attention",
-        /// Work that failed and can be retried.
-        OperationFailed = "operation_failed",
         /// More is taken than there is, since the ceiling was lowered.
         QuotaPassed = "quota_passed",
-        /// A hold suspends or degrades the account, or something in it.
+        /// A hold suspends or degrades the account, or something in it that has not come to its end.
         Held = "held",
     }
 }
@@ -48,7 +46,7 @@ pub struct ProblemView {
     /// How many operations, quotas or holds.
     #[schema(minimum = 1)]
     pub count: i64,
-    /// When the oldest of them began or was last changed.
+    /// When the oldest of them began or, of quotas, was last moved.
     pub since: Time,
 }
 
@@ -64,7 +62,7 @@ pub struct ConsoleEntry {
     pub status: AccountStatus,
     /// Whether a hold on the account or on one above it is in force.
     pub suspended: bool,
-    /// The caller's own name for the account.
+    /// The name of its own that whoever opened the account gave it.
     pub external_id: Option<String>,
     pub health: Health,
     /// The worst first; none of what is below the account, nor of what holds above it.

@@ -45,8 +45,9 @@ pub struct Explanation {
     pub key: QuotaKey,
     #[schema(example = "1")]
     pub unit: &'static str,
-    /// What the levels here let through; `null` where none of them is bounded. Less, if `binding` is `upstream`.
-    pub available: Option<i64>,
+    /// What the levels here let through; `null` where none of them is bounded. It is less that can be taken, if `binding` is
+    /// `upstream`.
+    pub available_here: Option<i64>,
     /// How near the level is that lets the least through; `null` where there is no ceiling at all. Of those above the
     /// caller's own account, no more is told than that it is one of them.
     pub binding: Option<Level>,

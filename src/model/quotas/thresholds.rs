@@ -33,7 +33,7 @@ pub struct ThresholdView {
 }
 
 impl Crossing {
-    /// What there is to tell: that it is emptier is nobody's concern.
+    /// What there is to tell: that it is emptier is nobody's concern, and that it is full is told once.
     pub fn view(&self) -> Option<ThresholdView> {
         let quota = Quota {
             holder: self.holder.clone(),
@@ -46,9 +46,10 @@ impl Crossing {
             reserved: self.reserved,
             updated_at: self.updated_at,
         };
-        (self.filled > self.told).then(|| ThresholdView {
+        let (reached, told) = (self.filled.min(100), self.told.min(100));
+        (reached > told).then(|| ThresholdView {
             holder: quota.owner(),
-            threshold: self.filled.min(100),
+            threshold: reached,
             quota: quota.into(),
         })
     }

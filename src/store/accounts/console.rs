@@ -11,12 +11,12 @@ use crate::store::{Conn, Result};
 // As their indexes have them.
 macro_rules! troubled {
     () => {
-        "(o.status = 'needs_attention' OR (o.status = 'failed' AND o.retryable))"
+        "o.status = 'needs_attention'"
     };
 }
 macro_rules! closing {
     () => {
-        "h.status = 'active' AND (h.effect = 'suspend' OR h.effect = 'degrade')"
+        "h.status = 'active' AND (h.effect = 'suspend' OR h.effect = 'degrade') AND h.reason_class <> 'ended'"
     };
 }
 
@@ -78,11 +78,10 @@ pub async fn untroubled(
 /// What is wrong with the accounts at these paths.
 pub async fn troubles(conn: &mut Conn, paths: &[Path]) -> Result<Vec<Trouble>> {
     conn.query(sql!(
-        "SELECT o.path, CASE o.status WHEN 'failed' THEN 'operation_failed' ELSE 'operation_needs_attention' END AS kind,
-             COUNT(*) AS count, MIN(o.updated_at) AS since
+        "SELECT o.path, 'operation_needs_attention' AS kind, COUNT(*) AS count, MIN(o.updated_at) AS since
          FROM operations o WHERE " troubled!() " AND o.path "
         sqlite("IN (SELECT value FROM json_each($1))")
-        pg("= ANY (ARRAY(SELECT value FROM jsonb_array_elements_text($1)))") " GROUP BY o.path, o.status
+        pg("= ANY (ARRAY(SELECT value FROM jsonb_array_elements_text($1)))") " GROUP BY o.path
          UNION ALL
          SELECT q.path, 'quota_passed', COUNT(*), MIN(q.updated_at) FROM quotas q WHERE q.filled = 101 AND q.path "
         sqlite("IN (SELECT value FROM json_each($1))")

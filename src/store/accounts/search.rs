@@ -92,7 +92,8 @@ pub async fn resources_called(
 ) -> Result<Vec<Found>> {
     conn.query(
         "SELECT type, id, account_id, name, external_id, path FROM resources
-         WHERE external_id_by = $1 AND external_id = $2 AND lifecycle <> 'deleted' AND lifecycle <> 'failed'
+         WHERE external_id_by = $1 AND external_id = $2 AND type IN ('domain', 'mailbox', 'zone', 'site')
+           AND lifecycle <> 'deleted' AND lifecycle <> 'failed'
            AND path >= $3 AND path < $4 ORDER BY path, id LIMIT $5",
     )
     .bind(by)

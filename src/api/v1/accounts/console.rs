@@ -17,8 +17,9 @@ list!(Console, ConsoleEntry);
 
 /// Show how all accounts below are
 ///
-/// Those with which something is wrong come first: operations that failed or need somebody, quotas that were passed,
-/// holds. Then all others; each in the order of the tree, every account behind the one above it.
+/// Those with which something is wrong come first: operations that need somebody, quotas that were passed, holds. Then all
+/// others; each in the order of the tree, every account behind the one above it. An account with which something comes to be
+/// wrong, or right again, while its pages are read may be missed or come twice: begin anew for what is so now.
 #[utoipa::path(
     tag = "accounts",
     security(("oauth2" = ["accounts:read"])),

@@ -7,10 +7,11 @@ use crate::api::caller::Caller;
 use crate::api::problem::{Code, Fault, Problem};
 use crate::domain::accounts::search;
 use crate::model::accounts::search::Found;
-use crate::model::scopes::need;
+use crate::model::scopes::{Scope, need};
+use crate::model::text;
 
 const LONGEST: usize = 254;
-/// Who finds more has to ask more exactly.
+/// How much is told at once.
 const MOST: i64 = 50;
 
 pub fn routes(v1: &mut ServiceConfig) {
@@ -21,13 +22,16 @@ pub fn routes(v1: &mut ServiceConfig) {
 #[derive(Debug, Serialize, ToSchema)]
 struct SearchResults {
     data: Vec<Found>,
+    /// There is more than is told.
+    truncated: bool,
 }
 
 /// Find what is called so
 ///
 /// In the caller's account and all below: accounts by name, domains and their like by name, mailboxes by address, and
 /// accounts, orders and resources by the `external_id` that the caller's account gave them, subscriptions by whatever
-/// `external_id` they have. The whole name, in whatever case; the `external_id` to the letter. Fifty at most. Of orders,
+/// `external_id` they have. The whole name, be its letters a to z
+/// capital or not; the `external_id` to the letter. Fifty at most. Of orders,
 /// subscriptions and resources it takes their own reading scope to find them.
 #[utoipa::path(
     tag = "accounts",
@@ -45,12 +49,14 @@ async fn search_find(mut caller: Caller<need::AccountsRead>) -> Result<HttpRespo
         );
     }
     let actor = caller.actor().await?;
+    let resources = caller.reach_with(Scope::ResourcesRead).await?;
     let mut conn = caller.read().await?;
-    let data = match called.trim() {
+    let called = text::nfc(called.trim().to_owned());
+    let (data, truncated) = match called.as_str() {
         // No text in a database has a NUL.
-        called if called.is_empty() || called.contains('\0') => Vec::new(),
-        called => search::find(&mut conn, &actor, called, MOST).await?,
+        called if called.is_empty() || called.contains('\0') => (Vec::new(), false),
+        called => search::find(&mut conn, &actor, resources, called, MOST).await?,
     };
     caller.saw_each(data.iter().map(|found| &found.path));
-    Ok(HttpResponse::Ok().json(SearchResults { data }))
+    Ok(HttpResponse::Ok().json(SearchResults { data, truncated }))
 }

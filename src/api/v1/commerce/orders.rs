@@ -115,7 +115,7 @@ struct NewOrder {
     #[schema(nullable = false)]
     quote_id: Option<QuoteId>,
     /// The caller's own name for the order. A second order with the same name and content answers 200 with
-    /// the order that is there; but one that was cancelled or failed for good keeps its name from nobody.
+    /// the order that is there; but one that was cancelled or failed for good keeps its name from no other content.
     #[schema(min_length = 1, max_length = 128, nullable = false, example = "crm:order:4711")]
     external_id: Option<String>,
     #[serde(default)]
