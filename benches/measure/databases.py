@@ -44,6 +44,19 @@ class Sqlite:
             db.execute("COMMIT")
         db.close()
 
+    def run(self, statements):
+        """Runs statements that belong together."""
+        db = sqlite3.connect(self.file, isolation_level=None)
+        db.executescript(f"PRAGMA synchronous = OFF; PRAGMA cache_size = -400000; BEGIN IMMEDIATE; {statements}; COMMIT;")
+        db.close()
+
+    def columns(self, table):
+        """The columns that are written."""
+        db = sqlite3.connect(self.file)
+        told = db.execute("SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 0", (table,)).fetchall()
+        db.close()
+        return [name for name, in told]
+
     def settle(self):
         db = sqlite3.connect(self.file)
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -113,6 +126,15 @@ class Postgres:
     def insert(self, table, columns, rows):
         told = "".join("\t".join(map(str, row)) + "\n" for row in rows)
         self.sql("product", f"COPY {table} ({', '.join(columns)}) FROM STDIN", told)
+
+    def run(self, statements):
+        """Runs statements that belong together; that rows belong to others is not looked at."""
+        self.sql("product", f"SET session_replication_role = replica; BEGIN; {statements}; COMMIT;")
+
+    def columns(self, table):
+        """The columns that are written."""
+        return self.sql("product", "SELECT column_name FROM information_schema.columns WHERE table_schema = 'public' "
+                                   f"AND table_name = '{table}' AND is_generated = 'NEVER' ORDER BY ordinal_position")
 
     def settle(self):
         self.sql("product", "VACUUM ANALYZE;")

@@ -17,6 +17,18 @@ SETTINGS = {"TENANTRY_SERVER__HTTP_WORKERS": "1", "TENANTRY_LOG__FILTER": "warn"
             **{f"TENANTRY_LIMITS__{layer}_PER_MINUTE": "1000000000" for layer in ("KEY", "ACCOUNT", "SUBTREE", "ADDRESS", "ADDRESS_POSTS", "POSTS")}}
 
 
+def built():
+    """The programs, built as they are released; or those named in TENANTRY_BIN and TENANTRY_BENCH_BIN."""
+    program = os.environ.get("TENANTRY_BIN")
+    if program:
+        beside = os.path.join(os.path.dirname(program), "tenantry-bench")
+        return os.path.abspath(program), os.path.abspath(os.environ.get("TENANTRY_BENCH_BIN") or beside)
+    root = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
+    subprocess.run(["cargo", "build", "--release", "--locked", "-p", "tenantry", "-p", "tenantry-bench"], cwd=root, check=True)
+    target = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(root, "target")), "release")
+    return os.path.join(target, "tenantry"), os.path.join(target, "tenantry-bench")
+
+
 class Product:
     def __init__(self, program, folder, database):
         self.program, self.database = program, database

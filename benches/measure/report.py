@@ -6,7 +6,7 @@ import os
 
 class Report:
     def __init__(self, machine):
-        self.machine, self.rows, self.facts, self.growth = machine, [], [], []
+        self.machine, self.rows, self.facts, self.growth, self.reservations = machine, [], [], [], []
 
     def row(self, engine, what, figures, against=None, goal=None, ratio=None):
         """Adds a row; `ratio` is given, or that of the limit's processor time to this one's."""
@@ -33,16 +33,22 @@ class Report:
         for row in self.growth:
             lines.append(f"{row['engine']:<11}{row['tenants']:>9}{row['get']['cpu_us']:>12.1f}{row['list']['cpu_us']:>13.1f}"
                          f"{row['get']['p99_ms']:>12.2f}{row['list']['p99_ms']:>13.2f}")
+        lines += ["", f"{'engine':<11}{'attempts':>9}{'accepted':>10}{'refused':>9}{'per second':>12}{'levels':>8}{'overshoot':>11}"]
+        for row in self.reservations:
+            lines.append(f"{row['engine']:<11}{row['attempts']:>9}{row['accepted']:>10}{row['refused']:>9}{row['per_second']:>12.0f}"
+                         f"{row['levels']:>8}{row['overshoot']:>11}  {'met' if row['met'] else 'MISSED'}")
+            lines += row["wrong"]
         return "\n".join(lines)
 
     def write(self, file):
         os.makedirs(os.path.dirname(file), exist_ok=True)
         with open(file, "w") as out:
-            json.dump({"machine": self.machine, "rows": self.rows, "facts": self.facts, "growth": self.growth}, out, indent=1)
+            json.dump({"machine": self.machine, "rows": self.rows, "facts": self.facts, "growth": self.growth,
+                       "reservations": self.reservations}, out, indent=1)
             out.write("\n")
 
     def missed(self):
-        return [entry for entry in self.rows + self.facts if entry["met"] is False]
+        return [entry for entry in self.rows + self.facts + self.reservations if entry["met"] is False]
 
 
 def met(ratio, goal):

@@ -8,6 +8,7 @@ mod insert;
 mod limit;
 mod load;
 mod replay;
+mod reserve;
 mod stored;
 
 use clap::Parser;
@@ -27,6 +28,8 @@ enum Command {
     Insert(insert::Settings),
     /// Place orders by their bare statements, one after another, in the product's database
     Replay(replay::Settings),
+    /// Take quota below a tree of ceilings, many tasks at once, and verify every level
+    Reserve(reserve::Settings),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -35,5 +38,6 @@ fn main() -> anyhow::Result<()> {
         Command::Load(settings) => load::run(settings),
         Command::Insert(settings) => insert::run(settings),
         Command::Replay(settings) => replay::run(settings),
+        Command::Reserve(settings) => reserve::run(settings),
     }
 }
