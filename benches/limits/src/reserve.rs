@@ -263,7 +263,14 @@ async fn act<T>(
     actor: &Actor,
     use_case: impl AsyncFnOnce(&mut Work) -> domain::Result<T>,
 ) -> domain::Result<T> {
-    let mut work = Work::of(db.write(actor.subtree()).await?, actor);
+    let tx = loop {
+        match db.write(actor.subtree()).await {
+            // Nothing was begun: a caller is told to try again, and does.
+            Err(sqlx::Error::PoolTimedOut) => {}
+            begun => break begun?,
+        }
+    };
+    let mut work = Work::of(tx, actor);
     let made = use_case(&mut work).await?;
     work.record(None).await?;
     work.settle(Some(actor)).await?;
