@@ -92,28 +92,30 @@ async fn turn_all(engine: &Engine, what: Turning) -> Result<usize> {
         }
         let tx = parts.db.write(Subtree::everything()).await?;
         let cause = Cause { key_id: None, request_id: None, reason_code: None };
-        let mut work = Work::because(tx, cause, now);
-        let turned = match what {
-            Turning::Holds => holds::turn_the_clock(&mut work, AT_ONCE).await?,
-            Turning::Subscriptions => subscriptions::turn_the_clock(&mut work, AT_ONCE).await?,
-            Turning::Signups => signups::turn_the_clock(&mut work, AT_ONCE).await?,
-            Turning::Orders => approvals::turn_the_clock(&mut work, AT_ONCE).await?,
-            Turning::Quotas => match quotas::tell(work, FEW).await {
-                Ok(told) => {
-                    all += told;
-                    continue;
-                }
-                // Another replica was faster.
-                Err(Error::Busy) => return Ok(all),
-                Err(error) => return Err(error),
-            },
-        };
-        work.finish().await?;
+        let turned = turn_some(what, Work::because(tx, cause, now)).await?;
         all += turned;
         if turned == 0 {
             return Ok(all);
         }
     }
+}
+
+async fn turn_some(what: Turning, mut work: Work) -> Result<usize> {
+    let turned = match what {
+        Turning::Holds => holds::turn_the_clock(&mut work, AT_ONCE).await?,
+        Turning::Subscriptions => subscriptions::turn_the_clock(&mut work, AT_ONCE).await?,
+        Turning::Signups => signups::turn_the_clock(&mut work, AT_ONCE).await?,
+        Turning::Orders => approvals::turn_the_clock(&mut work, AT_ONCE).await?,
+        Turning::Quotas => {
+            return match quotas::tell(work, FEW).await {
+                // Another replica was faster.
+                Err(Error::Busy) => Ok(0),
+                told => told,
+            };
+        }
+    };
+    work.finish().await?;
+    Ok(turned)
 }
 
 /// Removes what has been kept long enough, a little at a time.

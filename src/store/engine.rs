@@ -112,6 +112,8 @@ impl Db {
                 // Every statement has an index to go by, whatever the planner guesses of JSON, and is too
                 // short to be worth compiling or planning anew.
                 ("enable_seqscan", "off"),
+                // A bitmap gathers all of a subtree before the first row of a page can be told.
+                ("enable_bitmapscan", "off"),
                 ("enable_hashjoin", "off"),
                 ("enable_mergejoin", "off"),
                 ("jit", "off"),

@@ -127,6 +127,8 @@ on_both_servers! {
         assert_eq!((&failed.body["status"], &failed.body["retryable"]), (&json!("failed"), &json!(false)), "{}", failed.text);
         let refused = site.post(&format!("/v1/orders/{}/retry", failed.id())).key(key).send().await.refused(409, "state_conflict");
         assert!(refused.text_at("detail").contains("a retry does not change"), "{}", refused.text);
+        let told_again = site.post("/v1/orders").key(key).wait(20).json(order("taken.example")).send().await.is(200);
+        assert_eq!((told_again.id(), &told_again.body["status"]), (failed.id(), &json!("failed")), "{}", told_again.text);
         let mended = site.post("/v1/orders").key(key).wait(20).json(order("free.example")).send().await.is(201);
         assert_eq!((&mended.body["status"], &mended.body["external_id"]), (&json!("completed"), &json!("order-1")));
         // And what did not come to nothing does.

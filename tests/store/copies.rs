@@ -290,8 +290,13 @@ async fn every_list_gives_the_same_rows_in_the_same_order_on_both_engines() {
                 |conn, after| servers::page_virtual(conn, after.as_ref(), 3),
                 |row: &VirtualServer| (row.path.clone(), row.id)
             ),
-            same!("plans", dbs, below, |conn, after| plans::visible(conn, path, after, 3), |row: &Plan| row
-                .id),
+            same!(
+                "plans",
+                dbs,
+                below,
+                |conn, after| plans::visible(conn, path, after.as_ref(), 3),
+                |row: &Plan| (row.path.clone(), row.id)
+            ),
             same!(
                 "orders",
                 dbs,

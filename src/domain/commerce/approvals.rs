@@ -3,19 +3,18 @@
 
 use std::time::Duration;
 
-use super::orders::dismantle;
+use super::orders;
 use crate::domain::services::operations;
-use crate::domain::{Error, Object, Result, Work, check_version};
+use crate::domain::{Error, Result, Work};
 use crate::model::catalog::plans::Plan;
 use crate::model::commerce::approvals::{Approval, ApprovalReason, OrderLimit};
-use crate::model::commerce::orders::{ItemStatus, Order, OrderStatus, OrderView};
+use crate::model::commerce::orders::{Order, OrderStatus};
 use crate::model::events::events::EventType;
 use crate::model::ids::{AccountId, OrderId};
 use crate::model::money::Money;
 use crate::model::scopes::Scope;
 use crate::model::{Actor, Json, Path, Precondition};
 use crate::store;
-use crate::store::versions::Versioned;
 
 /// For how long somebody has to say something.
 pub(super) const WAITS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -84,7 +83,7 @@ pub async fn approve(
     note: Option<String>,
     expected: &Precondition,
 ) -> Result<Order> {
-    let order = find(work, id, expected).await?;
+    let order = orders::find(work, id, expected).await?;
     let is_approved = order.approval.as_ref().is_some_and(|approval| approval.decided_at.is_some());
     if is_approved && order.status != OrderStatus::Rejected {
         return Ok(order);
@@ -93,7 +92,7 @@ pub async fn approve(
     let operation = order.operation_id.ok_or(Error::Busy)?;
     order.status = OrderStatus::Queued;
     operations::release(work, operation).await?;
-    written(work, order, EventType::OrderApproved).await
+    orders::write(work, order, EventType::OrderApproved).await
 }
 
 /// Ends an order that waits; its quota is free again.
@@ -104,12 +103,12 @@ pub async fn reject(
     note: Option<String>,
     expected: &Precondition,
 ) -> Result<Order> {
-    let order = find(work, id, expected).await?;
+    let order = orders::find(work, id, expected).await?;
     if order.status == OrderStatus::Rejected {
         return Ok(order);
     }
     let order = decided(work, actor, order, note, "A rejection").await?;
-    ended(work, order, OrderStatus::Rejected, EventType::OrderRejected).await
+    orders::call_off(work, order, OrderStatus::Rejected, EventType::OrderRejected).await
 }
 
 /// Ends what nobody has said anything of in time; says how many there were.
@@ -117,7 +116,7 @@ pub async fn turn_the_clock(work: &mut Work, limit: i64) -> Result<usize> {
     let overdue = store::commerce::orders::overdue(&mut work.tx, work.now, limit).await?;
     let mut turned = 0;
     for order in overdue {
-        match ended(work, order, OrderStatus::Expired, EventType::OrderExpired).await {
+        match orders::call_off(work, order, OrderStatus::Expired, EventType::OrderExpired).await {
             Ok(_) => turned += 1,
             // Another replica has been here, or somebody who decided.
             Err(Error::Busy) => {}
@@ -125,13 +124,6 @@ pub async fn turn_the_clock(work: &mut Work, limit: i64) -> Result<usize> {
         }
     }
     Ok(turned)
-}
-
-async fn find(work: &mut Work, id: OrderId, expected: &Precondition) -> Result<Order> {
-    let found = store::commerce::orders::find(&mut work.tx, id).await?;
-    let order = found.ok_or(Error::NotFound("order"))?;
-    check_version(work, Versioned::Order, id, order.version, expected).await?;
-    Ok(order)
 }
 
 /// The order with what the caller says of it, who must stand at the account that wants to be asked or above. Where the order
@@ -166,28 +158,4 @@ async fn decided(
 async fn is_elsewhere(work: &mut Work, order: &Order, account: AccountId) -> Result<bool> {
     let asking = store::accounts::accounts::itself(&mut work.tx, account).await?;
     Ok(asking.is_none_or(|asking| !asking.path.covers(&order.path)))
-}
-
-async fn ended(work: &mut Work, mut order: Order, status: OrderStatus, event: EventType) -> Result<Order> {
-    if let Some(operation) = order.operation_id {
-        operations::withdraw(work, operation).await?;
-    }
-    for item in &mut order.items.0 {
-        item.status = ItemStatus::Cancelled;
-        dismantle(work, item).await?;
-    }
-    (order.status, order.approval_due) = (status, None);
-    written(work, order, event).await
-}
-
-async fn written(work: &mut Work, mut order: Order, event: EventType) -> Result<Order> {
-    if !store::commerce::orders::update(&mut work.tx, &order, work.now).await? {
-        return Err(Error::Busy);
-    }
-    order.version += 1;
-    order.updated_at = work.now;
-    let view = OrderView::from(order.clone());
-    let object = Object::new(order.id, order.version, &view);
-    work.event(event, (order.account_id, &order.path), "order", object);
-    Ok(order)
 }

@@ -345,8 +345,7 @@ async fn services(
 
 /// Takes back an order of which nothing has been done yet.
 pub async fn cancel(work: &mut Work, id: OrderId, expected: &Precondition) -> Result<Order> {
-    let mut order = find(work, id).await?;
-    check_version(work, Versioned::Order, id, order.version, expected).await?;
+    let order = find(work, id, expected).await?;
     if order.status == OrderStatus::Cancelled {
         return Ok(order);
     }
@@ -357,6 +356,16 @@ pub async fn cancel(work: &mut Work, id: OrderId, expected: &Precondition) -> Re
             allowed: Vec::new(),
         });
     }
+    call_off(work, order, OrderStatus::Cancelled, EventType::OrderCancelled).await
+}
+
+/// Ends an order of which nothing has been done yet, with all that it had opened.
+pub(super) async fn call_off(
+    work: &mut Work,
+    mut order: Order,
+    status: OrderStatus,
+    event: EventType,
+) -> Result<Order> {
     if let Some(operation) = order.operation_id {
         operations::withdraw(work, operation).await?;
     }
@@ -364,7 +373,12 @@ pub async fn cancel(work: &mut Work, id: OrderId, expected: &Precondition) -> Re
         item.status = ItemStatus::Cancelled;
         dismantle(work, item).await?;
     }
-    (order.status, order.approval_due) = (OrderStatus::Cancelled, None);
+    (order.status, order.approval_due) = (status, None);
+    write(work, order, event).await
+}
+
+/// Writes the order and tells what became of it.
+pub(super) async fn write(work: &mut Work, mut order: Order, event: EventType) -> Result<Order> {
     if !store::commerce::orders::update(&mut work.tx, &order, work.now).await? {
         return Err(Error::Busy);
     }
@@ -372,7 +386,7 @@ pub async fn cancel(work: &mut Work, id: OrderId, expected: &Precondition) -> Re
     order.updated_at = work.now;
     let view = OrderView::from(order.clone());
     let object = Object::new(order.id, order.version, &view);
-    work.event(EventType::OrderCancelled, (order.account_id, &order.path), "order", object);
+    work.event(event, (order.account_id, &order.path), "order", object);
     Ok(order)
 }
 
@@ -395,8 +409,7 @@ pub async fn dismantle(work: &mut Work, item: &Item) -> Result<()> {
 
 /// Takes up a failed order again.
 pub async fn retry(work: &mut Work, id: OrderId, expected: &Precondition) -> Result<Order> {
-    let order = find(work, id).await?;
-    check_version(work, Versioned::Order, id, order.version, expected).await?;
+    let order = find(work, id, expected).await?;
     let operation = match order.operation_id {
         Some(operation) if order.retryable && order.status.may_become(OrderStatus::Queued) => operation,
         _ if order.status == OrderStatus::Failed => return Err(Error::NotRetryable),
@@ -409,9 +422,13 @@ pub async fn retry(work: &mut Work, id: OrderId, expected: &Precondition) -> Res
         }
     };
     operations::retry(work, operation).await?;
-    find(work, id).await
+    find(work, id, &Precondition::NONE).await
 }
 
-async fn find(work: &mut Work, id: OrderId) -> Result<Order> {
-    store::commerce::orders::find(&mut work.tx, id).await?.ok_or(Error::NotFound("order"))
+/// The order, in the version that the caller names.
+pub(super) async fn find(work: &mut Work, id: OrderId, expected: &Precondition) -> Result<Order> {
+    let found = store::commerce::orders::find(&mut work.tx, id).await?;
+    let order = found.ok_or(Error::NotFound("order"))?;
+    check_version(work, Versioned::Order, id, order.version, expected).await?;
+    Ok(order)
 }

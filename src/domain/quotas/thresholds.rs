@@ -11,9 +11,10 @@ pub async fn tell(mut work: Work, limit: i64) -> Result<usize> {
     let crossings = store::quotas::quotas::crossed(&mut work.tx, limit).await?;
     for crossing in &crossings {
         if let Some(view) = crossing.view() {
-            let id = format!("{}/{}", view.holder, crossing.key);
+            let quota = &crossing.quota;
+            let id = format!("{}/{}", view.holder, quota.key);
             let object = Object::new(id, work.now.as_micros(), &view);
-            work.event(EventType::QuotaThreshold, (crossing.account_id, &crossing.path), "quota", object);
+            work.event(EventType::QuotaThreshold, (quota.account_id, &quota.path), "quota", object);
         }
     }
     work.record(None).await?;

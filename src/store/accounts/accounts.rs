@@ -153,7 +153,8 @@ pub async fn page(conn: &mut Conn, after: Option<&(Path, AccountId)>, limit: i64
     .await
 }
 
-/// A page of the accounts directly below one, in the order they were made.
+/// A page of the accounts directly below one, in the order they were made. PostgreSQL is kept from going by the place, by
+/// which it would sort the whole subtree first.
 pub async fn children(
     conn: &mut Conn,
     parent: AccountId,
@@ -162,7 +163,8 @@ pub async fn children(
 ) -> Result<Vec<Account>> {
     conn.query(sql!(
         "SELECT " account_columns!() ", " held("a.path") " AS held FROM accounts a
-         WHERE a.parent_id = $1 AND a.id > $2 AND a.path >= $3 AND a.path < $4
+         WHERE a.parent_id = $1 AND a.id > $2 AND "
+        sqlite("a.path >= $3 AND a.path < $4") pg("a.path || '' >= $3 AND a.path || '' < $4") "
          ORDER BY a.id LIMIT $5"
     ))
     .bind(parent)

@@ -67,7 +67,7 @@ pub async fn untroubled(
            AND (SELECT 1 FROM operations o WHERE " troubled!() " AND o.path = a.path LIMIT 1) IS NULL
            AND (SELECT 1 FROM quotas q WHERE q.filled = 101 AND q.path = a.path LIMIT 1) IS NULL
            AND (SELECT 1 FROM holds h WHERE " closing!() " AND h.path = a.path LIMIT 1) IS NULL
-         ORDER BY a.path, a.id LIMIT $4"
+         ORDER BY a.path LIMIT $4"
     ))
     .after(after)
     .limit(limit)

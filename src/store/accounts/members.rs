@@ -74,7 +74,7 @@ pub async fn with_address(conn: &mut Conn, account: AccountId, email: &str) -> R
 /// A page of the subtree's people in the order of (path, id), after the one named.
 pub async fn page(conn: &mut Conn, after: Option<&(Path, MemberId)>, limit: i64) -> Result<Vec<Member>> {
     conn.query(sql!(
-        "SELECT " columns!() " FROM members m JOIN accounts a ON a.id = m.account_id
+        "SELECT " columns!() " FROM members m JOIN accounts a ON a.path = m.path
          WHERE (m.path, m.id) > ($1, $2) AND m.path < $3 ORDER BY m.path, m.id LIMIT $4"
     ))
     .after(after)

@@ -1,4 +1,4 @@
-use super::each_once;
+use super::{above, left_of, place};
 use crate::model::catalog::addons::Addon;
 use crate::model::ids::AddonId;
 use crate::model::{Path, Time};
@@ -50,7 +50,7 @@ pub async fn find(conn: &mut Conn, id: AddonId) -> Result<Option<Addon>> {
 pub async fn offered(conn: &mut Conn, buyer: &Path, code_or_id: &str) -> Result<Option<Addon>> {
     conn.query(sql!(
         "SELECT " columns!() " FROM addons a
-         WHERE (a.code = $2 OR a.id = $2) AND a.status = 'active' AND a.path IN (" upwards!("$1") ")
+         WHERE a.id " called!("addons") " AND a.status = 'active' AND a.path IN (" upwards!("$1") ")
          ORDER BY length(a.path) DESC LIMIT 1"
     ))
     .bind(buyer)
@@ -59,43 +59,53 @@ pub async fn offered(conn: &mut Conn, buyer: &Path, code_or_id: &str) -> Result<
     .await
 }
 
-/// A page of the add-ons that an account can see, its own, those below and those of the accounts above it, by identifier.
-/// Those from above show only while they are active.
+/// A page of the add-ons that an account can see, in the order of (path, id), after the one named: those on sale above, then
+/// all of the subtree.
 pub async fn visible(
     conn: &mut Conn,
     viewer: &Path,
-    after: Option<AddonId>,
+    after: Option<&(Path, AddonId)>,
     limit: i64,
 ) -> Result<Vec<Addon>> {
-    conn.query(sql!(
-        "SELECT " columns!() " FROM addons a
-         WHERE a.id > $2
-           AND (a.path >= $3 AND a.path < $4 OR a.status = 'active' AND a.path IN (" upwards!("$1") "))
-         ORDER BY a.id LIMIT $5"
-    ))
-    .bind(viewer)
-    .bind(after.map(|id| id.to_string()).unwrap_or_default())
-    .within()
-    .bind(limit)
-    .all()
-    .await
-    .map(|addons| each_once(addons, |addon: &Addon| addon.id, limit))
+    let mut addons = match above(conn, viewer) {
+        Some(seller) => on_sale(conn, &seller, after, limit).await?,
+        None => Vec::new(),
+    };
+    if let Some(left) = left_of(limit, &addons) {
+        addons.extend(page(conn, after, left).await?);
+    }
+    Ok(addons)
 }
 
-/// A page of the add-ons that are on sale to an account, its own and those of the accounts above it, by identifier.
+/// A page of the subtree's add-ons in the order of (path, id), after the one named.
+async fn page(conn: &mut Conn, after: Option<&(Path, AddonId)>, limit: i64) -> Result<Vec<Addon>> {
+    conn.query(sql!(
+        "SELECT " columns!() " FROM addons a
+         WHERE (a.path, a.id) > ($1, $2) AND a.path < $3 ORDER BY a.path, a.id LIMIT $4"
+    ))
+    .after(after)
+    .limit(limit)
+    .all()
+    .await
+}
+
+/// A page of the add-ons that are on sale to an account, its own and those of the accounts above it, in the order of
+/// (path, id), after the one named.
 pub async fn on_sale(
     conn: &mut Conn,
     buyer: &Path,
-    after: Option<AddonId>,
+    after: Option<&(Path, AddonId)>,
     limit: i64,
 ) -> Result<Vec<Addon>> {
+    let (path, id) = place(after);
     conn.query(sql!(
         "SELECT " columns!() " FROM addons a
-         WHERE a.path IN (" upwards!("$1") ") AND a.status = 'active' AND a.id > $2
-         ORDER BY a.id LIMIT $3"
+         WHERE a.path IN (" upwards!("$1") ") AND a.status = 'active' AND (a.path, a.id) > ($2, $3)
+         ORDER BY a.path, a.id LIMIT $4"
     ))
     .bind(buyer)
-    .bind(after.map(|id| id.to_string()).unwrap_or_default())
+    .bind(path)
+    .bind(id)
     .bind(limit)
     .all()
     .await

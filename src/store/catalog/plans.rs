@@ -1,4 +1,4 @@
-use super::each_once;
+use super::{above, left_of, place};
 use crate::model::catalog::plans::{Plan, PlanStatus, PlanTerms};
 use crate::model::catalog::servers::Placement;
 use crate::model::ids::PlanId;
@@ -106,7 +106,7 @@ pub async fn offered(
              SELECT " columns!() ", " sqlite("json_extract(v.terms, '$.virtual_server_id')")
              pg("v.terms ->> 'virtual_server_id'") " AS placed_by
              FROM plans p JOIN plan_versions v ON v.plan_id = p.id AND v.number = COALESCE($3, p.current)
-             WHERE (p.code = $2 OR p.id = $2) AND p.status = 'active' AND p.path IN (" upwards!("$1") "))
+             WHERE p.id " called!("plans") " AND p.status = 'active' AND p.path IN (" upwards!("$1") "))
          SELECT p.id, p.account_id, p.path, p.code, p.name, p.status, p.current, p.metadata, p.version, p.created_at,
              p.updated_at, p.terms, s.placement, EXISTS (
              SELECT 1 FROM (SELECT value ->> 'server_id' AS id FROM "
@@ -128,33 +128,53 @@ pub async fn offered(
     })
 }
 
-/// A page of the plans that an account can see, its own and those of the accounts above it, by identifier.
-/// Plans from above show only while they are active.
-pub async fn visible(conn: &mut Conn, viewer: &Path, after: Option<PlanId>, limit: i64) -> Result<Vec<Plan>> {
-    conn.query(sql!(
-        "SELECT " columns!() " FROM plans p JOIN plan_versions v ON v.plan_id = p.id AND v.number = p.current
-         WHERE p.id > $2
-           AND (p.path >= $3 AND p.path < $4 OR p.status = 'active' AND p.path IN (" upwards!("$1") "))
-         ORDER BY p.id LIMIT $5"
-    ))
-    .bind(viewer)
-    .bind(after.map(|id| id.to_string()).unwrap_or_default())
-    .within()
-    .bind(limit)
-    .all()
-    .await
-    .map(|plans| each_once(plans, |plan: &Plan| plan.id, limit))
+/// A page of the plans that an account can see, in the order of (path, id), after the one named: those on sale above, then
+/// all of the subtree.
+pub async fn visible(
+    conn: &mut Conn,
+    viewer: &Path,
+    after: Option<&(Path, PlanId)>,
+    limit: i64,
+) -> Result<Vec<Plan>> {
+    let mut plans = match above(conn, viewer) {
+        Some(seller) => on_sale(conn, &seller, after, limit).await?,
+        None => Vec::new(),
+    };
+    if let Some(left) = left_of(limit, &plans) {
+        plans.extend(page(conn, after, left).await?);
+    }
+    Ok(plans)
 }
 
-/// A page of the plans that are on sale to an account, its own and those of the accounts above it, by identifier.
-pub async fn on_sale(conn: &mut Conn, buyer: &Path, after: Option<PlanId>, limit: i64) -> Result<Vec<Plan>> {
+/// A page of the subtree's plans in the order of (path, id), after the one named.
+async fn page(conn: &mut Conn, after: Option<&(Path, PlanId)>, limit: i64) -> Result<Vec<Plan>> {
     conn.query(sql!(
         "SELECT " columns!() " FROM plans p JOIN plan_versions v ON v.plan_id = p.id AND v.number = p.current
-         WHERE p.path IN (" upwards!("$1") ") AND p.status = 'active' AND p.id > $2
-         ORDER BY p.id LIMIT $3"
+         WHERE (p.path, p.id) > ($1, $2) AND p.path < $3 ORDER BY p.path, p.id LIMIT $4"
+    ))
+    .after(after)
+    .limit(limit)
+    .all()
+    .await
+}
+
+/// A page of the plans that are on sale to an account, its own and those of the accounts above it, in the order of
+/// (path, id), after the one named.
+pub async fn on_sale(
+    conn: &mut Conn,
+    buyer: &Path,
+    after: Option<&(Path, PlanId)>,
+    limit: i64,
+) -> Result<Vec<Plan>> {
+    let (path, id) = place(after);
+    conn.query(sql!(
+        "SELECT " columns!() " FROM plans p JOIN plan_versions v ON v.plan_id = p.id AND v.number = p.current
+         WHERE p.path IN (" upwards!("$1") ") AND p.status = 'active' AND (p.path, p.id) > ($2, $3)
+         ORDER BY p.path, p.id LIMIT $4"
     ))
     .bind(buyer)
-    .bind(after.map(|id| id.to_string()).unwrap_or_default())
+    .bind(path)
+    .bind(id)
     .bind(limit)
     .all()
     .await

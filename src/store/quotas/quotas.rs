@@ -223,9 +223,9 @@ pub async fn set_told(tx: &mut Tx, crossings: &[Crossing]) -> Result<usize> {
     }
     let mut told: Vec<_> = crossings
         .iter()
-        .map(|Crossing { holder, key, filled, told, .. }| Told {
-            holder,
-            key: *key,
+        .map(|Crossing { quota, filled, told }| Told {
+            holder: &quota.holder,
+            key: quota.key,
             filled: *filled,
             told: *told,
         })

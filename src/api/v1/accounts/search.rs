@@ -43,7 +43,7 @@ struct SearchResults {
 async fn search_find(mut caller: Caller<need::AccountsRead>) -> Result<HttpResponse, Problem> {
     let called = caller.parameter("q").unwrap_or_default();
     if called.is_empty() || called.chars().count() > LONGEST {
-        let fault = Fault::parameter("q", "invalid", format!("must be a name of 1 to {LONGEST} letters"));
+        let fault = Fault::parameter("q", "invalid", format!("must be a name of 1 to {LONGEST} characters"));
         return Err(
             Problem::new(Code::ValidationFailed, "A parameter is not valid.").with_errors(vec![fault])
         );

@@ -12,6 +12,7 @@ use crate::api::problem::Problem;
 use crate::api::v1::fields;
 use crate::domain::Error;
 use crate::domain::catalog::addons::{self, Change, Draft};
+use crate::model::Path;
 use crate::model::catalog::addons::{AddonTerms, AddonView};
 use crate::model::catalog::plans::PlanStatus;
 use crate::model::ids::AddonId;
@@ -58,11 +59,11 @@ fn active() -> PlanStatus {
 #[get("/addons")]
 async fn addons_list(mut caller: Caller<need::CatalogRead>) -> Result<HttpResponse, Problem> {
     let page = caller.page()?;
-    let after: Option<AddonId> = page.after()?;
+    let after: Option<(Path, AddonId)> = page.after()?;
     let (_, viewer) = caller.subject().await?;
     let mut conn = caller.read().await?;
-    let rows = store::catalog::addons::visible(&mut conn, &viewer, after, page.rows()).await?;
-    let (rows, next) = page.cut(rows, |addon| addon.id);
+    let rows = store::catalog::addons::visible(&mut conn, &viewer, after.as_ref(), page.rows()).await?;
+    let (rows, next) = page.cut(rows, |addon| (addon.path.clone(), addon.id));
     Ok(AddonList::answer(rows.into_iter().map(|addon| addon.seen_by(&viewer)).collect(), next))
 }
 

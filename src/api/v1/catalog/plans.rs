@@ -12,6 +12,7 @@ use crate::api::problem::Problem;
 use crate::api::v1::fields;
 use crate::domain::Error;
 use crate::domain::catalog::plans::{self, Draft};
+use crate::model::Path;
 use crate::model::catalog::plans::{Plan, PlanStatus, PlanTerms, PlanView};
 use crate::model::ids::PlanId;
 use crate::model::scopes::need;
@@ -64,14 +65,14 @@ fn active() -> PlanStatus {
 #[get("/plans")]
 async fn plans_list(mut caller: Caller<need::CatalogRead>) -> Result<HttpResponse, Problem> {
     let page = caller.page()?;
-    let after: Option<PlanId> = page.after()?;
+    let after: Option<(Path, PlanId)> = page.after()?;
     let (_, viewer) = caller.subject().await?;
     let mut conn = caller.read().await?;
     let rows = match caller.is_public() {
-        false => store::catalog::plans::visible(&mut conn, &viewer, after, page.rows()).await?,
-        true => store::catalog::plans::on_sale(&mut conn, &viewer, after, page.rows()).await?,
+        false => store::catalog::plans::visible(&mut conn, &viewer, after.as_ref(), page.rows()).await?,
+        true => store::catalog::plans::on_sale(&mut conn, &viewer, after.as_ref(), page.rows()).await?,
     };
-    let (rows, next) = page.cut(rows, |plan| plan.id);
+    let (rows, next) = page.cut(rows, |plan| (plan.path.clone(), plan.id));
     let view = |plan: Plan| if caller.is_public() { plan.published() } else { plan.seen_by(&viewer) };
     Ok(PlanList::answer(rows.into_iter().map(view).collect(), next))
 }

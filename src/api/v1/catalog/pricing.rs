@@ -38,10 +38,10 @@ list!(CatalogAddonList, CatalogAddon);
 #[get("/catalog")]
 async fn catalog_list(mut caller: Caller<need::CatalogRead>) -> Result<HttpResponse, Problem> {
     let page = caller.page()?;
-    let after: Option<PlanId> = page.after()?;
+    let after: Option<(Path, PlanId)> = page.after()?;
     let (mut conn, buyer, counter) = counter(&mut caller).await?;
-    let rows = store::catalog::plans::on_sale(&mut conn, &buyer, after, page.rows()).await?;
-    let (rows, next) = page.cut(rows, |plan| plan.id);
+    let rows = store::catalog::plans::on_sale(&mut conn, &buyer, after.as_ref(), page.rows()).await?;
+    let (rows, next) = page.cut(rows, |plan| (plan.path.clone(), plan.id));
     let sold = counter.sold(&mut conn, rows, caller.now).await?;
     let view = |(plan, price): (Plan, Option<ItemPrice>)| {
         let price = price.map(|price| PriceView::of(&plan.terms.components, &price));
@@ -63,10 +63,10 @@ async fn catalog_list(mut caller: Caller<need::CatalogRead>) -> Result<HttpRespo
 #[get("/catalog/addons")]
 async fn catalog_addons(mut caller: Caller<need::CatalogRead>) -> Result<HttpResponse, Problem> {
     let page = caller.page()?;
-    let after: Option<AddonId> = page.after()?;
+    let after: Option<(Path, AddonId)> = page.after()?;
     let (mut conn, buyer, counter) = counter(&mut caller).await?;
-    let rows = store::catalog::addons::on_sale(&mut conn, &buyer, after, page.rows()).await?;
-    let (rows, next) = page.cut(rows, |addon| addon.id);
+    let rows = store::catalog::addons::on_sale(&mut conn, &buyer, after.as_ref(), page.rows()).await?;
+    let (rows, next) = page.cut(rows, |addon| (addon.path.clone(), addon.id));
     let sold = counter.sold(&mut conn, rows, caller.now).await?;
     let view = |(addon, price): (Addon, Option<ItemPrice>)| {
         let price = price.map(|price| PriceView::of(&addon.terms.components, &price));
