@@ -1,5 +1,5 @@
 """An installation in which every tenant has something of each kind: what one tenant was given through the API, again for
-each of the others. With one of each hundred of them something is wrong."""
+each of the others. With three of twenty of them something is wrong."""
 
 from .seed import ACCOUNTS, COUNTERS, Seed
 
@@ -7,8 +7,8 @@ CUSTOMERS = 1_000
 OWN = 10
 CHUNK = 20_000
 # Of so many tenants one is held, one has an operation that needs attention, and one has passed a quota.
-TROUBLED_OF = 300
-HELD, STUCK, PASSED = 50, 150, 250
+TROUBLED_OF = 20
+HELD, STUCK, PASSED = 2, 8, 14
 TABLES = {"members": "mbr", "api_keys": "key", "orders": "ord", "quotes": "quo", "subscriptions": "sub", "services": "svc",
           "resources": "res", "operations": "op"}
 # What a row refers to by, and what that is called in the account's own name.

@@ -126,6 +126,9 @@ codes! {
     NameTaken = "name_taken", 409, false, "The name is taken",
         "The name is in use where it must be the only one.",
         "Choose another.";
+    AccountNotEmpty = "account_not_empty", 409, false, "The account is not empty",
+        "An account is closed once all below it is closed and its subscriptions have ended; `open_accounts` and `subscriptions` count what is left.",
+        "Close the accounts below it and cancel its subscriptions, then send it again.";
     IdempotencyInProgress = "idempotency_in_progress", 409, true, "The first request with this key is still running",
         "The first request with this Idempotency-Key has not ended yet.",
         "Send it again in a moment; it will get the first one's answer.";

@@ -102,7 +102,10 @@ const CLOSED: &[&str] = &["NewOrderItem", "NewResource"];
 /// The operations that go by `If-Match` where it is sent; those that are neither here nor below refuse it. Suspending and resuming are not among them:
 /// holds do not change what they are on, and billing must not lose a suspension to somebody's edit.
 const CONDITIONAL: &[&str] = &[
+    "accounts_close",
     "accounts_move",
+    "accounts_reopen",
+    "accounts_set_branding",
     "accounts_update",
     "keys_revoke",
     "keys_rotate",
@@ -114,6 +117,9 @@ const CONDITIONAL: &[&str] = &[
     "orders_cancel",
     "orders_reject",
     "orders_retry",
+    "quota_requests_approve",
+    "quota_requests_reject",
+    "quota_requests_withdraw",
     "servers_update",
     "signups_approve",
     "signups_reject",
@@ -143,6 +149,7 @@ const CONDITION_REQUIRED: &[&str] = &["plans_add_version", "prices_set", "prices
 
 /// The operations that show one object with its entity tag, and go by `If-None-Match`.
 const TAGGED: &[&str] = &[
+    "accounts_branding",
     "accounts_get",
     "keys_get",
     "members_get",
@@ -151,6 +158,7 @@ const TAGGED: &[&str] = &[
     "addons_get",
     "price_lists_get",
     "quotes_get",
+    "quota_requests_get",
     "quotas_get",
     "resources_get",
     "servers_get",

@@ -213,6 +213,9 @@ impl From<domain::Error> for Problem {
                 .with("etag", super::conditional::version_tag(current)),
             PlanNotApplicable(_) => Problem::new(Code::PlanNotApplicable, detail),
             AccountClosed => Problem::new(Code::StateConflict, detail).with("current_state", "closed"),
+            AccountNotEmpty { accounts, subscriptions } => Problem::new(Code::AccountNotEmpty, detail)
+                .with("open_accounts", accounts)
+                .with("subscriptions", subscriptions),
             ScopeEscalation(_) => Problem::new(Code::ScopeEscalation, detail),
             EnvironmentMismatch(_) => Problem::new(Code::EnvironmentMismatch, detail),
             HoldClassDenied(_) => Problem::new(Code::InsufficientScope, detail),

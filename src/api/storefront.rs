@@ -25,7 +25,8 @@ use crate::store::accounts::keys::Credential;
 
 /// The operations that a storefront's key opens, each with its method and path. They show what is on sale in the
 /// account's name and nothing else of it, and sign customers up if the key is for that.
-pub const OPERATIONS: [(&str, &str, &str); 6] = [
+pub const OPERATIONS: [(&str, &str, &str); 7] = [
+    ("branding_get", "GET", "/v1/branding"),
     ("plans_list", "GET", "/v1/plans"),
     ("plans_get", "GET", "/v1/plans/{id}"),
     ("catalog_list", "GET", "/v1/catalog"),

@@ -47,6 +47,10 @@ pub enum Error {
     PlanNotApplicable(String),
     #[error("The account is closed.")]
     AccountClosed,
+    #[error(
+        "There is something left in the account: {accounts} accounts directly below it that are open, {subscriptions} subscriptions that have not ended. Close and cancel these first."
+    )]
+    AccountNotEmpty { accounts: i64, subscriptions: i64 },
     #[error("The credential may not grant what it does not have: {0}")]
     ScopeEscalation(String),
     #[error("{0}")]

@@ -48,17 +48,19 @@ impl Work {
     pub fn event(&mut self, event_type: EventType, of: (AccountId, &Path), noun: &str, object: Object<'_>) {
         let mut cause = self.cause.clone();
         cause.reason_code = object.reason_code.map(str::to_owned);
+        let body = EventBody {
+            resource: EventResource { noun: noun.to_owned(), id: object.id, version: object.version },
+            data: EventData { object: object.value, previous: object.previous },
+            cause,
+        };
         self.events.push(NewEvent {
             id: EventId::new(),
             account_id: of.0,
             path: of.1.clone(),
             sequence: 0,
             event_type,
-            body: EventBody {
-                resource: EventResource { noun: noun.to_owned(), id: object.id, version: object.version },
-                data: EventData { object: object.value, previous: object.previous },
-                cause,
-            },
+            about: body.about().map(str::to_owned),
+            body,
         });
     }
 

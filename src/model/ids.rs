@@ -136,6 +136,7 @@ ids! {
     PlanId = "pln";
     AddonId = "add";
     PriceListId = "prl";
+    QuotaRequestId = "qrq";
     QuoteId = "quo";
     OrderId = "ord";
     SubscriptionId = "sub";

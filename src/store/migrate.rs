@@ -63,6 +63,9 @@ const MIGRATIONS: &[(i64, &str, Sql)] = &[
     (29, "add-ons", apart!("0029_addons")),
     (30, "console", apart!("0030_console")),
     (31, "approvals", both(include_str!("../../migrations/0031_approvals.sql"))),
+    (32, "timelines", apart!("0032_timelines")),
+    (33, "quota requests", apart!("0033_quota_requests")),
+    (34, "branding", both(include_str!("../../migrations/0034_branding.sql"))),
 ];
 
 const fn both(text: &'static str) -> Sql {

@@ -135,6 +135,7 @@ pub const MOVED: &[(&str, Sql)] = &[
     rows!("servers"),
     rows!("virtual_servers"),
     rows!("quotas", concat!(", holder = ", moved!("holder"))),
+    rows!("quota_requests"),
     rows!("quotes"),
     rows!("orders"),
     rows!("subscriptions"),

@@ -25,6 +25,7 @@ pub async fn place(conn: &mut Conn, id: &str) -> Result<Option<Path>> {
         "pln" => path!("plans"),
         "add" => path!("addons"),
         "prl" => path!("price_lists"),
+        "qrq" => path!("quota_requests"),
         "quo" => path!("quotes"),
         "ord" => path!("orders"),
         "sub" => path!("subscriptions"),

@@ -37,7 +37,7 @@ const WRITER: &str = "PRAGMA temp_store = memory; PRAGMA cache_size = -32768; PR
 const CHECKPOINT: c_int = 8000;
 /// Set for readers, whose own pages are void after every commit of the writer: so many bytes of the file are
 /// read where the system has them.
-const READER: &str = "PRAGMA temp_store = memory; PRAGMA mmap_size = 1073741824";
+const READER: &str = "PRAGMA temp_store = memory; PRAGMA mmap_size = 1099511627776";
 /// How long a connection waits for a lock of the file's.
 const BUSY: Duration = Duration::from_secs(5);
 /// How long a reader waits for a connection.

@@ -88,11 +88,14 @@ impl Ground {
         ground.catalogue(site).await;
         ground.work(site).await;
         ground.webhooks(site).await;
+        ground.quotas(site).await;
         let moved = account(site, &ground.owner.key, "tenant", "Moved").await;
+        let leaving = account(site, &ground.owner.key, "tenant", "Leaving").await;
         let shelf = account(site, &ground.owner.key, "reseller", "Shelf").await;
         ground.ids.extend([
             ("accounts.owner", ground.owner.id.clone()),
             ("accounts.moved", moved.id),
+            ("accounts.leaving", leaving.id),
             ("accounts.shelf", shelf.id),
         ]);
         ground
@@ -173,6 +176,25 @@ impl Ground {
             ("plans.own", plan),
             ("addons.own", addon),
             ("price_lists.own", list),
+        ]);
+    }
+
+    /// Ceilings that nothing comes near, and what was asked for beyond them.
+    async fn quotas(&mut self, site: &Site) {
+        let ask = async |key: &str| {
+            let path = format!("/v1/accounts/{}/quotas/{key}", self.owner.id);
+            let ceiling = json!({"ceiling": 1_000_000_000});
+            site.put(&path).anyway().key(&self.above.key).json(ceiling).send().await.is(200);
+            let asked = json!({"key": key, "ceiling": 2_000_000_000_i64});
+            site.post("/v1/quota_requests").key(&self.owner.key).json(asked).send().await.is(201).id()
+        };
+        let spare = ask("web.sites").await;
+        let path = format!("/v1/quota_requests/{spare}/withdraw");
+        site.post(&path).key(&self.owner.key).send().await.is(200);
+        self.ids.extend([
+            ("quota_requests.given", ask("web.storage_mb").await),
+            ("quota_requests.refused", ask("dns.records").await),
+            ("quota_requests.withdrawn", ask("mail.storage_mb").await),
         ]);
     }
 

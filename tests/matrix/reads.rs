@@ -12,12 +12,13 @@ use super::walk::{As, steps};
 use super::*;
 
 /// What an account can read that tells of many accounts, each row of one.
-const OF_MANY: [&str; 13] = [
+const OF_MANY: [&str; 14] = [
     "accounts_list",
     "events_list",
     "keys_list",
     "operations_list",
     "orders_list",
+    "quota_requests_list",
     "resources_list",
     "search_find",
     "servers_list",

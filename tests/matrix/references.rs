@@ -152,6 +152,13 @@ const REFERENCES: &[Reference] = &[
         sold: false,
     },
     Reference {
+        operation: "quota_requests_create",
+        member: "/account_id",
+        of: "accounts.owner",
+        body: |id| json!({"account_id": id, "key": "web.sites", "ceiling": 2_000_000_000_i64}),
+        sold: false,
+    },
+    Reference {
         operation: "orders_place",
         member: "/account_id",
         of: "accounts.owner",

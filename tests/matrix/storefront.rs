@@ -7,8 +7,15 @@ use super::walk::{As, steps};
 use super::*;
 
 /// What everybody may do who reads a shop's pages.
-const OPEN: [&str; 6] =
-    ["plans_list", "plans_get", "catalog_list", "catalog_addons", "signups_create", "signups_verify"];
+const OPEN: [&str; 7] = [
+    "branding_get",
+    "plans_list",
+    "plans_get",
+    "catalog_list",
+    "catalog_addons",
+    "signups_create",
+    "signups_verify",
+];
 const PAGE: &str = "https://own.example";
 
 on_both_servers! {

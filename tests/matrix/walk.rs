@@ -86,7 +86,9 @@ async fn seen(site: &Site, ground: &Ground, step: &Step<'_>) -> Seen {
         // What is the same for everybody comes whole.
         "search" => "/v1/search?q=owner".to_owned(),
         "quotas" => "/v1/quota_definitions".to_owned(),
-        "me" | "limits" | "connectors" | "service_types" | "quota_definitions" => format!("/v1/{noun}"),
+        "me" | "branding" | "limits" | "connectors" | "service_types" | "quota_definitions" => {
+            format!("/v1/{noun}")
+        }
         noun => format!("/v1/{noun}?limit=200"),
     };
     let list = site.get(&list).key(by).send().await.is(200);

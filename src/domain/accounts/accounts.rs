@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::environments;
 use crate::domain::{Error, Object, Result, Work, check_version};
@@ -62,9 +62,13 @@ pub async fn find(conn: &mut Conn, id: AccountId) -> Result<Account> {
     store::accounts::accounts::find(conn, id).await?.ok_or(Error::AccountNotFound)
 }
 
-/// The account in the caller's reach, unless it is closed.
-pub async fn open(conn: &mut Conn, id: AccountId) -> Result<Account> {
-    let account = find(conn, id).await?;
+/// The account in the caller's reach, unless it is closed; nobody closes it until the work is done.
+pub async fn open(work: &mut Work, id: AccountId) -> Result<Account> {
+    let found = store::accounts::accounts::kept(&mut work.tx, id).await?;
+    unless_closed(found.ok_or(Error::AccountNotFound)?)
+}
+
+pub(super) fn unless_closed(account: Account) -> Result<Account> {
     match account.status {
         AccountStatus::Active => Ok(account),
         AccountStatus::Closed => Err(Error::AccountClosed),
@@ -80,7 +84,7 @@ pub async fn create(work: &mut Work, actor: &Actor, opening: Opening) -> Result<
             return same(known, &opening.fingerprint).map(Made::Existing);
         }
     }
-    let parent = open(&mut work.tx, opening.parent_id.unwrap_or(actor.subject_id)).await?;
+    let parent = open(work, opening.parent_id.unwrap_or(actor.subject_id)).await?;
     let environment = opening.environment.unwrap_or(parent.environment);
     let beside = environments::is_beside(&parent, environment)?;
     if !beside && !parent.account_type.may_hold(opening.account_type) {
@@ -215,7 +219,7 @@ pub async fn change(
     change: Change,
     expected: &Precondition,
 ) -> Result<Account> {
-    let mut account = open(&mut work.tx, id).await?;
+    let mut account = unless_closed(find(&mut work.tx, id).await?)?;
     check_version(work, Versioned::Account, id, account.version, expected).await?;
     let before = account.clone().seen_by(&account.path);
     account.name = change.name.unwrap_or(account.name);
@@ -230,17 +234,29 @@ pub async fn change(
         change.require_idempotency_key.unwrap_or(account.require_idempotency_key);
     account.signup_policy = change.signup_policy.map_or(account.signup_policy, |asked| asked.map(Json));
     account.order_policy = change.order_policy.map_or(account.order_policy, |asked| asked.map(Json));
+    written(work, account, EventType::AccountUpdated, json!(before)).await
+}
+
+/// Opens or closes the account.
+pub(super) async fn changed_status(
+    work: &mut Work,
+    account: Account,
+    status: AccountStatus,
+    event: EventType,
+) -> Result<Account> {
+    let before = account.clone().seen_by(&account.path);
+    written(work, Account { status, ..account }, event, json!(before)).await
+}
+
+/// Writes what was changed of the account, and tells of it.
+async fn written(work: &mut Work, mut account: Account, event: EventType, before: Value) -> Result<Account> {
     if !store::accounts::accounts::update(&mut work.tx, &account, work.now).await? {
         return Err(Error::Busy);
     }
     account.version += 1;
     account.updated_at = work.now;
     let view = account.clone().seen_by(&account.path);
-    work.event(
-        EventType::AccountUpdated,
-        (account.id, &account.path),
-        "account",
-        Object::new(account.id, account.version, &view).instead_of(json!(before)),
-    );
+    let object = Object::new(account.id, account.version, &view).instead_of(before);
+    work.event(event, (account.id, &account.path), "account", object);
     Ok(account)
 }

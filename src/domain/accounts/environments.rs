@@ -40,13 +40,12 @@ pub(super) async fn open_beside(work: &mut Work, account: Account) -> Result<Mad
 /// The account for which a key is to be made, unless it is closed: in the caller's reach or, if the caller is live, at
 /// the same place on the other side.
 pub async fn open_for_key(work: &mut Work, actor: &Actor, id: AccountId) -> Result<Account> {
-    match accounts::open(&mut work.tx, id).await {
+    match accounts::open(work, id).await {
         // A key that is narrowed within the account it acts for reaches no more of it on the other side.
         Err(Error::AccountNotFound)
             if actor.environment == Environment::Live && actor.reach.covers(&actor.subject_path) =>
         {
-            across(work, &actor.subject_path.beside(), async |work| accounts::open(&mut work.tx, id).await)
-                .await
+            across(work, &actor.subject_path.beside(), async |work| accounts::open(work, id).await).await
         }
         found => found,
     }

@@ -244,7 +244,7 @@ async fn reopened(
 ) -> Result<()> {
     let key = find(work, id).await?;
     check_version(work, Versioned::Key, id, key.version, expected).await?;
-    super::accounts::open(&mut work.tx, key.account_id).await?;
+    super::accounts::open(work, key.account_id).await?;
     super::members::check_whose(work, actor, &key).await?;
     rights(&key, id == actor.key_id).within(actor)?;
     match key.expires_at.is_some_and(|expires| expires <= work.now) {

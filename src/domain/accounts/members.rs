@@ -41,7 +41,7 @@ pub async fn create(
     account: Option<AccountId>,
     asked: Appointing,
 ) -> Result<MemberView> {
-    let account = open(&mut work.tx, account.unwrap_or(actor.subject_id)).await?;
+    let account = open(work, account.unwrap_or(actor.subject_id)).await?;
     let scopes = given(asked.role, asked.scopes)?;
     keys::check_scopes(actor, &asked.role.may(&scopes, account.account_type))?;
     add(work, &account, Appointing { scopes: Some(scopes), ..asked }).await
@@ -202,7 +202,7 @@ async fn bound(work: &mut Work, actor: &Actor) -> Result<Option<Member>> {
 async fn open_for(work: &mut Work, actor: &Actor, id: MemberId, expected: &Precondition) -> Result<Member> {
     let member = find(&mut work.tx, id).await?;
     check_version(work, Versioned::Member, id, member.version, expected).await?;
-    open(&mut work.tx, member.account_id).await?;
+    open(work, member.account_id).await?;
     keys::check_scopes(actor, &member.may())?;
     Ok(member)
 }

@@ -1,7 +1,9 @@
 #[expect(clippy::module_inception, reason = "a capability's first noun has its name, in every layer")]
 pub mod accounts;
 pub mod audit;
+pub mod branding;
 pub mod checkpoints;
+pub mod closings;
 pub mod console;
 pub mod denials;
 pub mod environments;

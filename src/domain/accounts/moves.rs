@@ -33,7 +33,7 @@ pub async fn below(
     expected: &Precondition,
 ) -> Result<Moved> {
     moves::stop_writing(&mut work.tx).await?;
-    let account = open(&mut work.tx, id).await?;
+    let account = open(work, id).await?;
     check_version(work, Versioned::Account, id, account.version, expected).await?;
     let Some(left) = account.parent_id.filter(|_| id != actor.subject_id) else {
         return Err(Error::State {
@@ -43,7 +43,7 @@ pub async fn below(
         });
     };
     let left = find(&mut work.tx, left).await?;
-    let parent = open(&mut work.tx, parent_id).await?;
+    let parent = open(work, parent_id).await?;
     if parent.id == left.id {
         return Ok(Moved { account, operation_id: None });
     }

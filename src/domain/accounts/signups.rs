@@ -62,7 +62,7 @@ impl From<Signup> for Stands {
 /// Takes a sign-up. What could not be opened as it is asked for is refused now, also where somebody has yet to say yes.
 pub async fn create(work: &mut Work, actor: &Actor, asked: Asking) -> Result<Made<Stands>> {
     check_caller(actor, &asked)?;
-    let seller = open(&mut work.tx, asked.parent_id.unwrap_or(actor.subject_id)).await?;
+    let seller = open(work, asked.parent_id.unwrap_or(actor.subject_id)).await?;
     if !seller.account_type.may_hold(AccountType::Tenant) {
         let detail = format!("a {} has no customers", seller.account_type);
         return Err(Error::invalid("/parent_id", "not_allowed_here", detail));

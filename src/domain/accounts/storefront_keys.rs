@@ -59,7 +59,7 @@ pub async fn create(
     issue: Issue,
     text: impl FnOnce(Environment, KeyId) -> String,
 ) -> Result<StorefrontKey> {
-    let account = super::accounts::open(&mut work.tx, issue.account_id.unwrap_or(actor.subject_id)).await?;
+    let account = super::accounts::open(work, issue.account_id.unwrap_or(actor.subject_id)).await?;
     within(actor, issue.signups_per_hour > 0, issue.expires_at)?;
     ahead(work, issue.expires_at)?;
     let key = StorefrontKey {

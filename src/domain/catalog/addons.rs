@@ -29,7 +29,7 @@ pub struct Draft {
 /// Makes an add-on for the account acted for and all below it.
 pub async fn create(work: &mut Work, actor: &Actor, draft: Draft) -> Result<Addon> {
     uncapped(actor)?;
-    let account = open(&mut work.tx, actor.subject_id).await?;
+    let account = open(work, actor.subject_id).await?;
     check_terms(work, actor, &draft.terms).await?;
     let addon = Addon {
         id: AddonId::new(),

@@ -29,7 +29,7 @@ pub struct Draft {
 /// Makes a plan in its first version.
 pub async fn create(work: &mut Work, actor: &Actor, draft: Draft) -> Result<Plan> {
     check_terms(work, actor, &draft.terms, "/terms").await?;
-    let account = open(&mut work.tx, actor.subject_id).await?;
+    let account = open(work, actor.subject_id).await?;
     let plan = Plan {
         id: PlanId::new(),
         account_id: account.id,

@@ -38,7 +38,7 @@ pub struct Draft {
 /// Makes a list for all customers of the account acted for, or for one of them.
 pub async fn create(work: &mut Work, actor: &Actor, draft: Draft) -> Result<PriceList> {
     uncapped(actor)?;
-    let account = open(&mut work.tx, actor.subject_id).await?;
+    let account = open(work, actor.subject_id).await?;
     if matches!(account.account_type, AccountType::Tenant | AccountType::Agent) {
         let detail = format!("a {} has no customers", account.account_type);
         return Err(Error::invalid("", "not_a_seller", detail));

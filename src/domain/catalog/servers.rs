@@ -43,7 +43,7 @@ pub async fn register(
         return Err(Error::EnvironmentMismatch(detail));
     }
     check_settings(connector, &registration.settings)?;
-    let account = crate::domain::accounts::accounts::open(&mut work.tx, actor.subject_id).await?;
+    let account = crate::domain::accounts::accounts::open(work, actor.subject_id).await?;
     let server = Server {
         id: registration.id,
         account_id: account.id,
@@ -182,7 +182,7 @@ pub async fn combine(
     if !faults.is_empty() {
         return Err(Error::Invalid(faults));
     }
-    let account = crate::domain::accounts::accounts::open(&mut work.tx, actor.subject_id).await?;
+    let account = crate::domain::accounts::accounts::open(work, actor.subject_id).await?;
     let server = VirtualServer {
         id: VirtualServerId::new(),
         account_id: account.id,

@@ -80,7 +80,7 @@ pub async fn place(work: &mut Work, actor: &Actor, placing: Placing) -> Result<M
             None => {}
         }
     }
-    let account = open(&mut work.tx, placing.account_id.unwrap_or(actor.subject_id)).await?;
+    let account = open(work, placing.account_id.unwrap_or(actor.subject_id)).await?;
     if account.account_type == AccountType::Agent {
         return Err(Error::PlanNotApplicable("an agent has no services of its own".into()));
     }
@@ -421,6 +421,7 @@ pub async fn retry(work: &mut Work, id: OrderId, expected: &Precondition) -> Res
             });
         }
     };
+    open(work, order.account_id).await?;
     operations::retry(work, operation).await?;
     find(work, id, &Precondition::NONE).await
 }

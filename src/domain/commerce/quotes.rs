@@ -30,7 +30,7 @@ pub struct Asking {
 /// Prices what could be ordered, and tries whether it could be ordered now. What an order would be refused for is
 /// refused, but for a quota that does not suffice: there may be room by the time of the order.
 pub async fn create(work: &mut Work, actor: &Actor, asking: Asking) -> Result<Quote> {
-    let account = open(&mut work.tx, asking.account_id.unwrap_or(actor.subject_id)).await?;
+    let account = open(work, asking.account_id.unwrap_or(actor.subject_id)).await?;
     once_each(&asking.items)?;
     let quota = rehearsed(work, actor, &account, &asking.items).await?;
     let mut items = Vec::new();

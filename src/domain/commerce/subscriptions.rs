@@ -137,7 +137,7 @@ pub async fn convert(
         SubscriptionStatus::Trialing => {}
         _ => return Err(refused(&found, "A conversion", after_its_end(&found))),
     }
-    open(&mut work.tx, found.account_id).await?;
+    open(work, found.account_id).await?;
     let terms = plans::terms_of(&mut work.tx, &found).await?;
     let after = found.clone().paid_for(&terms, work.now);
     count(work, actor, &found, periods(&found, &after, work.now)).await?;
@@ -163,7 +163,7 @@ pub async fn renew(
         if through.is_some_and(|through| through <= work.now) {
             return Err(Error::invalid("/through", "too_early", "must lie ahead"));
         }
-        open(&mut work.tx, found.account_id).await?;
+        open(work, found.account_id).await?;
         let terms = plans::terms_of(&mut work.tx, &found).await?;
         let after = found.clone().revived(&terms, through, work.now);
         count(work, actor, &found, periods(&found, &after, work.now)).await?;
@@ -185,7 +185,7 @@ pub async fn renew(
     if found.cancel_at.is_some() {
         return Err(refused(&found, "A renewal", &["uncancel"]));
     }
-    open(&mut work.tx, found.account_id).await?;
+    open(work, found.account_id).await?;
     let terms = plans::terms_of(&mut work.tx, &found).await?;
     let longer = terms.lease.map_or(expires, |lease| lease.after(expires, 1));
     let until = through.unwrap_or(longer);

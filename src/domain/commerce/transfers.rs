@@ -26,10 +26,10 @@ pub async fn transfer(
 ) -> Result<Turned> {
     // What is not there stops nobody.
     look_up(work, id).await?;
-    open(&mut work.tx, to).await?;
+    open(work, to).await?;
     moves::stop_writing(&mut work.tx).await?;
     let found = named(work, id, expected).await?;
-    let account = open(&mut work.tx, to).await?;
+    let account = open(work, to).await?;
     if account.id == found.account_id {
         return Ok(Turned::unchanged(found));
     }

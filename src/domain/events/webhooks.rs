@@ -52,7 +52,7 @@ pub struct Signing {
 
 /// Registers an endpoint for the events of the caller's account and all below.
 pub async fn register(work: &mut Work, actor: &Actor, new: Registration) -> Result<WebhookEndpoint> {
-    let account = open(&mut work.tx, actor.subject_id).await?;
+    let account = open(work, actor.subject_id).await?;
     let (signing_key, public_key) = halves(new.signing);
     let mut endpoint = WebhookEndpoint {
         id: new.id,

@@ -1,6 +1,6 @@
 //! Ceilings that sellers set for the accounts below them.
 
-use crate::domain::accounts::accounts::open;
+use crate::domain::accounts::accounts::find;
 use crate::domain::{Error, Object, Result, Work};
 use crate::model::events::events::EventType;
 use crate::model::ids::AccountId;
@@ -20,7 +20,8 @@ pub async fn put(
     mode: Mode,
     expected: &Precondition,
 ) -> Result<Option<Quota>> {
-    let account = open(&mut work.tx, account_id).await?;
+    // Also of a closed account: what it was given is taken back there.
+    let account = find(&mut work.tx, account_id).await?;
     let Some(_) = account
         .parent_id
         .filter(|_| account.id != actor.principal_id)

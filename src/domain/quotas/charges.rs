@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::chain::{Chain, accounts_up, is_subscription};
-use super::remedies;
+use super::{remedies, requests};
 use crate::domain::{Error, Result, Work};
 use crate::model::Actor;
 use crate::model::Path;
@@ -111,7 +111,7 @@ pub(in crate::domain) async fn settle(work: &mut Work, actor: Option<&Actor>) ->
         return Err(Error::PlanNotApplicable("no more of it can be had at the moment".into()));
     }
     let subscription = charges.iter().find_map(|charge| charge.subscription);
-    let remedies = match (actor, subscription) {
+    let mut remedies = match (actor, subscription) {
         (Some(actor), Some(id)) => {
             // With what this transaction takes.
             let rows = store::quotas::quotas::of_holder(&mut work.tx, &id.to_string()).await?;
@@ -119,6 +119,9 @@ pub(in crate::domain) async fn settle(work: &mut Work, actor: Option<&Actor>) ->
         }
         _ => Vec::new(),
     };
+    if let Some(actor) = actor {
+        remedies.extend(requests::remedies(&mut work.tx, actor, &violations).await?);
+    }
     Err(Error::QuotaExceeded { violations, remedies })
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::chain::{Chain, accounts_up, is_subscription};
 use super::charges::{Asked, level_of, shortfalls};
-use super::remedies;
+use super::{remedies, requests};
 use crate::domain::accounts::accounts;
 use crate::domain::{Error, Result};
 use crate::model::ids::{AccountId, SubscriptionId};
@@ -65,7 +65,7 @@ pub async fn check(conn: &mut Conn, actor: &Actor, subject: &Subject, amounts: &
     }
     let rows = with(&asked, chain.rows);
     let violations = shortfalls(&asked, &rows, Some(actor));
-    let remedies = match subject.subscription {
+    let mut remedies = match subject.subscription {
         Some(id) if !violations.is_empty() => {
             let own = store::quotas::quotas::of_holder(conn, &id.to_string()).await?;
             let own = with(&asked, own);
@@ -73,6 +73,7 @@ pub async fn check(conn: &mut Conn, actor: &Actor, subject: &Subject, amounts: &
         }
         _ => Vec::new(),
     };
+    remedies.extend(requests::remedies(conn, actor, &violations).await?);
     Ok(Checked { fits: violations.is_empty(), violations, remedies })
 }
 

@@ -6,6 +6,7 @@ mod charges;
 mod checks;
 mod moves;
 mod remedies;
+pub mod requests;
 mod thresholds;
 
 pub use ceilings::put;

@@ -4,3 +4,4 @@ pub mod holds;
 pub mod operations;
 pub mod outcomes;
 pub mod resources;
+pub mod timelines;

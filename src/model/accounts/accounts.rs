@@ -28,6 +28,11 @@ stored_as_text! {
 }
 
 impl AccountType {
+    /// Whether it has customers.
+    pub fn sells(self) -> bool {
+        !matches!(self, AccountType::Tenant | AccountType::Agent)
+    }
+
     /// Which accounts may stand directly below one of this type.
     pub fn may_hold(self, child: AccountType) -> bool {
         use AccountType::*;

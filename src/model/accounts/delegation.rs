@@ -63,6 +63,7 @@ impl Scope {
                 | HoldsOverride
                 | QuotasRead
                 | QuotasWrite
+                | QuotasApprove
                 | OperationsRead
                 | OperationsWrite
                 | EventsRead
@@ -93,7 +94,8 @@ impl Rule {
             return Rule::Withheld;
         }
         // The scope of the feed reads webhooks as well, which are the account's own.
-        let of_webhooks = scope == Scope::EventsRead && operation != "events_list";
+        let of_events = operation == "events_list" || operation.ends_with("_timeline");
+        let of_webhooks = scope == Scope::EventsRead && !of_events;
         // And that of accounts their people.
         let of_people = operation.starts_with("members_");
         match scope.is_commercial() && !of_webhooks && !of_people {

@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod addresses;
 pub mod audit;
+pub mod branding;
 pub mod checkpoints;
 pub mod clients;
 pub mod console;

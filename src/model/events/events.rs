@@ -11,6 +11,9 @@ stored_as_text! {
     pub enum EventType {
         AccountCreated = "account.created",
         AccountUpdated = "account.updated",
+        AccountClosed = "account.closed",
+        AccountReopened = "account.reopened",
+        BrandingUpdated = "branding.updated",
         /// Told where the account stands now.
         AccountMoved = "account.moved",
         /// Told of the account that it stood below, with the account as it was.
@@ -50,6 +53,10 @@ stored_as_text! {
         PriceWithdrawn = "price.withdrawn",
         QuotaChanged = "quota.changed",
         QuotaThreshold = "quota.threshold",
+        QuotaRequestCreated = "quota_request.created",
+        QuotaRequestApproved = "quota_request.approved",
+        QuotaRequestRejected = "quota_request.rejected",
+        QuotaRequestWithdrawn = "quota_request.withdrawn",
         QuoteCreated = "quote.created",
         QuoteAccepted = "quote.accepted",
         OrderCreated = "order.created",
@@ -152,6 +159,20 @@ pub struct EventBody {
     pub resource: EventResource,
     pub data: EventData,
     pub cause: Cause,
+}
+
+impl EventBody {
+    /// In whose timeline it is told: of services, subscriptions and orders, and of what is held.
+    pub fn about(&self) -> Option<&str> {
+        let of = |member: &str| self.data.object.get(member).and_then(Value::as_str);
+        match self.resource.noun.as_str() {
+            "service" | "subscription" | "order" => Some(&self.resource.id),
+            "hold" => of("target_id"),
+            "resource" => of("service_id"),
+            "operation" => of("service_id").or(of("order_id")),
+            _ => None,
+        }
+    }
 }
 
 /// An event's row.

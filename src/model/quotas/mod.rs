@@ -3,8 +3,10 @@
 mod checks;
 #[expect(clippy::module_inception, reason = "a capability's first noun has its name, in every layer")]
 mod quotas;
+mod requests;
 mod thresholds;
 
 pub use checks::{Amount, Checked, ExplainedLevel, Explanation};
 pub use quotas::*;
+pub use requests::{QuotaRequest, QuotaRequestStatus, QuotaRequestView};
 pub use thresholds::{Crossing, ThresholdView};

@@ -59,6 +59,42 @@ pub async fn find(conn: &mut Conn, id: AccountId) -> Result<Option<Account>> {
     .await
 }
 
+/// The account, if it is in the subtree, of which nothing is changed until the transaction ends.
+pub async fn kept(tx: &mut Tx, id: AccountId) -> Result<Option<Account>> {
+    tx.query(sql!(
+        "SELECT " account_columns!() ", " held("a.path") " AS held
+         FROM accounts a WHERE a.id = $1 AND a.path >= $2 AND a.path < $3 " pg("FOR SHARE OF a")
+    ))
+    .bind(id)
+    .within()
+    .optional()
+    .await
+}
+
+/// What keeps an account from being closed.
+#[derive(Debug, Clone, PartialEq, Eq, Record)]
+pub struct Left {
+    /// Directly below it and open, on its own side of the tree.
+    pub accounts: i64,
+    /// Its own, that have not ended.
+    pub subscriptions: i64,
+}
+
+/// What keeps the account from being closed.
+pub async fn left_open(conn: &mut Conn, account: &Account) -> Result<Left> {
+    conn.query(
+        "SELECT (SELECT COUNT(*) FROM accounts a
+                 WHERE a.parent_id = $1 AND a.status = 'active' AND a.environment = $2) AS accounts,
+                (SELECT COUNT(*) FROM subscriptions s
+                 WHERE s.path = $3 AND s.status NOT IN ('cancelled', 'expired')) AS subscriptions",
+    )
+    .bind(account.id)
+    .bind(account.environment)
+    .bind(&account.path)
+    .one()
+    .await
+}
+
 /// The account that somebody acts for: it is there for its own keys, however little else they reach.
 pub async fn itself(conn: &mut Conn, subject: AccountId) -> Result<Option<Account>> {
     conn.query(
@@ -182,7 +218,7 @@ pub async fn update(tx: &mut Tx, account: &Account, now: Time) -> Result<bool> {
             "UPDATE accounts SET name = $2, contact_email = $3, country = $4, locale = $5, time_zone = $6,
                  currency = $7, metadata = $8, version = version + 1, updated_at = $9,
                  delegation = $11, require_idempotency_key = $12, signup_policy = $13,
-                 order_policy = $14
+                 order_policy = $14, status = $15
              WHERE id = $1 AND version = $10",
         )
         .bind(account.id)
@@ -199,6 +235,7 @@ pub async fn update(tx: &mut Tx, account: &Account, now: Time) -> Result<bool> {
         .bind(account.require_idempotency_key)
         .bind(account.signup_policy)
         .bind(account.order_policy)
+        .bind(account.status)
         .execute()
         .await?;
     Ok(changed == 1)

@@ -9,6 +9,7 @@ macro_rules! account_columns {
 
 #[expect(clippy::module_inception, reason = "a capability's first noun has its name, in every layer")]
 pub mod accounts;
+pub mod branding;
 pub mod console;
 pub mod keys;
 pub mod members;

@@ -22,6 +22,8 @@ pub struct NewEvent {
     #[serde(rename = "type")]
     pub event_type: EventType,
     pub body: EventBody,
+    /// In whose timeline it is told.
+    pub about: Option<String>,
 }
 
 /// Keeps events at the end of the feed, all in one statement.
@@ -30,12 +32,12 @@ pub struct NewEvent {
 /// number, and readers stop before the first transaction that is still open.
 pub async fn append(tx: &mut Tx, events: &[NewEvent], now: Time) -> Result<()> {
     tx.later(sql!(
-        "INSERT INTO events (id, position, account_id, path, sequence, type, body, occurred_at)
+        "INSERT INTO events (id, position, account_id, path, sequence, type, body, about, occurred_at)
          SELECT value ->> 'id', "
         sqlite("(SELECT COALESCE(MAX(position), 0) + 1 FROM events), value ->> 'account_id', value ->> 'path',
-                value ->> 'sequence', value ->> 'type', value -> 'body', $2 FROM json_each($1)")
+                value ->> 'sequence', value ->> 'type', value -> 'body', value ->> 'about', $2 FROM json_each($1)")
         pg("CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT), value ->> 'account_id', value ->> 'path',
-                CAST(value ->> 'sequence' AS BIGINT), value ->> 'type', value -> 'body', $2 FROM jsonb_array_elements($1) AS list (value)")
+                CAST(value ->> 'sequence' AS BIGINT), value ->> 'type', value -> 'body', value ->> 'about', $2 FROM jsonb_array_elements($1) AS list (value)")
     ))
     .bind(Json(events))
     .bind(now)
@@ -81,6 +83,22 @@ async fn after_of_parts(conn: &mut Conn, position: i64, id: &str, limit: i64) ->
     .bind(to)
     .bind(limit)
     .bind(Json(parts))
+    .all()
+    .await
+}
+
+/// The subtree's events about a thing before a place in the feed, the last first.
+pub async fn about(conn: &mut Conn, thing: &str, before: &(i64, String), limit: i64) -> Result<Vec<Event>> {
+    conn.query(sql!(
+        "SELECT " columns!() " FROM events e
+         WHERE e.about = $1 AND (e.position, e.id) < ($2, $3) AND e.path >= $4 AND e.path < $5
+         ORDER BY e.position DESC, e.id DESC LIMIT $6"
+    ))
+    .bind(thing)
+    .bind(before.0)
+    .bind(&before.1)
+    .within()
+    .limit(limit)
     .all()
     .await
 }

@@ -1,7 +1,9 @@
 #[expect(clippy::module_inception, reason = "a capability's first noun has its name, in every layer")]
 mod accounts;
 mod audit;
+mod branding;
 mod clients;
+mod closings;
 mod console;
 mod key_changes;
 mod keys;
@@ -25,7 +27,9 @@ pub fn routes(v1: &mut ServiceConfig) {
         .configure(console::routes)
         .configure(search::routes)
         .configure(topology::routes)
+        .configure(branding::routes)
         .configure(moves::routes)
+        .configure(closings::routes)
         .configure(members::routes)
         .configure(signups::routes)
         .configure(leaks::routes)

@@ -1,0 +1,2 @@
+-- Under which name and with which looks an account sells.
+ALTER TABLE accounts ADD COLUMN branding JSONB;

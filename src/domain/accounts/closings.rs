@@ -1,0 +1,108 @@
+//! Closing accounts and opening them again.
+
+use super::accounts::{changed_status, find, open};
+use super::environments;
+use crate::domain::{Error, Result, Work, check_version};
+use crate::model::accounts::accounts::{Account, AccountStatus, Environment};
+use crate::model::events::events::EventType;
+use crate::model::ids::AccountId;
+use crate::model::{Actor, Path, Precondition, Subtree};
+use crate::store;
+use crate::store::versions::Versioned;
+
+/// Rows at once.
+const SOME: i64 = 200;
+
+/// Closes an account in which nothing runs any more and below which all is closed. Its keys are good for nothing from then
+/// on, and neither are those of its test account and of all below that.
+pub async fn close(
+    work: &mut Work,
+    actor: &Actor,
+    id: AccountId,
+    expected: &Precondition,
+) -> Result<Account> {
+    let account = find(&mut work.tx, id).await?;
+    check_version(work, Versioned::Account, id, account.version, expected).await?;
+    if account.status == AccountStatus::Closed {
+        return Ok(account);
+    }
+    if id == actor.subject_id || account.parent_id.is_none() {
+        return Err(Error::State {
+            current: "the caller's own account".into(),
+            action: "A closing",
+            allowed: Vec::new(),
+        });
+    }
+    // Whoever needs it open has its row until he is done: what he leaves is counted, and he who comes later finds it closed.
+    let closed = changed_status(work, account, AccountStatus::Closed, EventType::AccountClosed).await?;
+    let left = store::accounts::accounts::left_open(&mut work.tx, &closed).await?;
+    if left.accounts + left.subscriptions > 0 {
+        return Err(Error::AccountNotEmpty { accounts: left.accounts, subscriptions: left.subscriptions });
+    }
+    if closed.environment == Environment::Live {
+        let beside = closed.path.beside();
+        environments::across(work, &beside, async |work| close_all(work, &beside).await).await?;
+    }
+    Ok(closed)
+}
+
+/// Closes the test account at the place and all below it, whatever is in them.
+async fn close_all(work: &mut Work, place: &Path) -> Result<()> {
+    let own = work.tx.turn(Subtree::of(place)).await?;
+    let mut after = None;
+    loop {
+        let some = store::accounts::accounts::page(&mut work.tx, after.as_ref(), SOME).await?;
+        let Some(last) = some.last() else { break };
+        after = Some((last.path.clone(), last.id));
+        for account in some.into_iter().filter(|account| account.status == AccountStatus::Active) {
+            changed_status(work, account, AccountStatus::Closed, EventType::AccountClosed).await?;
+        }
+    }
+    work.tx.turn(own).await?;
+    Ok(())
+}
+
+/// Opens a closed account again, with its test account. What is below that stays closed.
+pub async fn reopen(work: &mut Work, id: AccountId, expected: &Precondition) -> Result<Account> {
+    let account = find(&mut work.tx, id).await?;
+    check_version(work, Versioned::Account, id, account.version, expected).await?;
+    if account.status == AccountStatus::Active {
+        return Ok(account);
+    }
+    check_above(work, &account).await?;
+    let opened = changed_status(work, account, AccountStatus::Active, EventType::AccountReopened).await?;
+    if opened.environment == Environment::Live {
+        let beside = opened.path.beside();
+        environments::across(work, &beside, async |work| {
+            match store::accounts::accounts::at(&mut work.tx, &beside).await? {
+                Some(test) if test.status == AccountStatus::Closed => {
+                    changed_status(work, test, AccountStatus::Active, EventType::AccountReopened)
+                        .await
+                        .map(drop)
+                }
+                _ => Ok(()),
+            }
+        })
+        .await?;
+    }
+    Ok(opened)
+}
+
+/// Whether the account that it stands directly below is open, and stays so until it is open as well.
+async fn check_above(work: &mut Work, account: &Account) -> Result<()> {
+    let (Some(parent), Some(place)) = (account.parent_id, account.path.upwards().nth(1)) else {
+        return Ok(());
+    };
+    // A key that is narrowed to the account does not reach so far.
+    let own = work.tx.turn(Subtree::of(&place)).await?;
+    let above = open(work, parent).await;
+    work.tx.turn(own).await?;
+    match above {
+        Err(Error::AccountClosed) => Err(Error::State {
+            current: "below a closed account".into(),
+            action: "Reopening the account",
+            allowed: Vec::new(),
+        }),
+        above => above.map(drop),
+    }
+}
