@@ -6,6 +6,7 @@ pub mod digests;
 mod fresh;
 pub mod kek;
 pub mod keyring;
+pub mod opaque;
 pub mod passwords;
 pub mod principals;
 pub mod publishable;

@@ -26,7 +26,7 @@ use crate::access::tokens::Claims;
 use crate::domain::{self, Work};
 use crate::limits::load::Holder;
 use crate::limits::{Cost, origin};
-use crate::model::accounts::accounts::AccountType;
+use crate::model::accounts::accounts::{Account, AccountStatus, AccountType};
 use crate::model::accounts::addresses::admits;
 use crate::model::accounts::delegation::{Guard, Rule};
 use crate::model::accounts::storefront_keys::Storefront;
@@ -189,7 +189,7 @@ impl<S> Caller<S> {
                 let not_there = || Problem::from(domain::Error::AccountNotFound);
                 let id: AccountId =
                     named.to_str().ok().and_then(|text| text.parse().ok()).ok_or_else(not_there)?;
-                self.find_below(&own.1, id).await?.ok_or_else(not_there)?
+                self.find_below(&own.1, id).await?.map(placed).ok_or_else(not_there)?
             }
         };
         self.saw(&subject.1);
@@ -220,14 +220,17 @@ impl<S> Caller<S> {
         let key = &self.credential.key;
         match self.token.as_ref().map(|token| token.acct).filter(|id| *id != key.account_id) {
             None => Ok((key.account_id, key.path.clone())),
-            Some(id) => self.find_below(&key.path, id).await?.ok_or_else(|| invalid_token(&self.state)),
+            Some(id) => {
+                let found = self.find_below(&key.path, id).await?;
+                let open = found.filter(|account| account.status == AccountStatus::Active);
+                open.map(placed).ok_or_else(|| invalid_token(&self.state))
+            }
         }
     }
 
-    async fn find_below(&self, path: &Path, id: AccountId) -> Result<Option<(AccountId, Path)>, Problem> {
+    async fn find_below(&self, path: &Path, id: AccountId) -> Result<Option<Account>, Problem> {
         let mut conn = self.state.db.read(self.reach_at(path).await?).await?;
-        let account = store::accounts::accounts::find(&mut conn, id).await?;
-        Ok(account.map(|account| (account.id, account.path)))
+        Ok(store::accounts::accounts::find(&mut conn, id).await?)
     }
 
     /// What a use-case may know of the caller.
@@ -421,4 +424,8 @@ fn check_account(credential: &Credential, request: &HttpRequest) -> Result<(), P
             Err(Problem::new(Code::AccountSuspended, "The account is suspended; its keys may read only."))
         }
     }
+}
+
+fn placed(account: Account) -> (AccountId, Path) {
+    (account.id, account.path)
 }

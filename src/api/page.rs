@@ -1,5 +1,6 @@
-//! Where in a list a caller goes on. A cursor says it in our own words, sealed with a MAC: it can be neither
-//! made up nor carried to another account or list.
+//! Where in a list a caller goes on. A cursor says it in our own words: it can be neither made up nor carried to another
+//! account or list. Those of lists are encrypted, since places have the accounts above in them; that of the feed has
+//! nothing to hide, is kept for good by whoever reads it, and has a MAC.
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use sha2::Sha256;
 use super::caller::Caller;
 use super::moved;
 use super::problem::{Code, Fault, Problem};
+use crate::access::opaque;
 use crate::model::Time;
 
 const DEFAULT_LIMIT: i64 = 50;
@@ -108,18 +110,28 @@ impl Page {
     pub fn sealed(&self, after: &impl Serialize) -> String {
         let inside = Inside { after, until: self.now.plus(VALID).as_seconds() };
         let mut text = serde_json::to_vec(&inside).expect("places serialize");
-        text.extend_from_slice(&self.mac(&text));
+        match self.lasts {
+            true => text.extend_from_slice(&self.mac(&text)),
+            false => text = opaque::close(&self.key, &text, self.bound.as_bytes()),
+        }
         URL_SAFE_NO_PAD.encode(text)
     }
 
     fn opened(&self, cursor: &str) -> Option<Vec<u8>> {
-        let mut text = URL_SAFE_NO_PAD.decode(cursor).ok()?;
-        let told = text.split_off(text.len().checked_sub(MAC)?);
-        if !bool::from(subtle::ConstantTimeEq::ct_eq(told.as_slice(), self.mac(&text).as_slice())) {
-            return None;
-        }
+        let sealed = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+        let text = match self.lasts {
+            true => self.checked(sealed)?,
+            false => opaque::open(&self.key, &sealed, self.bound.as_bytes())?,
+        };
         let inside: Inside<serde::de::IgnoredAny> = serde_json::from_slice(&text).ok()?;
         (self.lasts || inside.until > self.now.as_seconds()).then_some(text)
+    }
+
+    /// The text before its MAC, if that is ours.
+    fn checked(&self, mut text: Vec<u8>) -> Option<Vec<u8>> {
+        let told = text.split_off(text.len().checked_sub(MAC)?);
+        let is_ours = subtle::ConstantTimeEq::ct_eq(told.as_slice(), self.mac(&text).as_slice());
+        bool::from(is_ours).then_some(text)
     }
 
     fn mac(&self, text: &[u8]) -> [u8; MAC] {

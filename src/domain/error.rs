@@ -48,7 +48,7 @@ pub enum Error {
     #[error("The account is closed.")]
     AccountClosed,
     #[error(
-        "There is something left in the account: {accounts} accounts directly below it that are open, {subscriptions} subscriptions that have not ended. Close and cancel these first."
+        "There is something left in the account: {accounts} accounts below it that are open, {subscriptions} subscriptions that have not ended. Close and cancel these first."
     )]
     AccountNotEmpty { accounts: i64, subscriptions: i64 },
     #[error("The credential may not grant what it does not have: {0}")]

@@ -29,12 +29,12 @@ const MIGRATIONS: &[(i64, &str, Sql)] = &[
     (
         2,
         "row level security",
-        postgres(include_str!("../../migrations/0002_row_level_security.postgres.sql")),
+        postgres_alone(include_str!("../../migrations/0002_row_level_security.postgres.sql")),
     ),
     (
         3,
         "policies by prefix",
-        postgres(include_str!("../../migrations/0003_policies_by_prefix.postgres.sql")),
+        postgres_alone(include_str!("../../migrations/0003_policies_by_prefix.postgres.sql")),
     ),
     (4, "keys", apart!("0004_keys")),
     (5, "audit chain", apart!("0005_audit_chain")),
@@ -49,9 +49,9 @@ const MIGRATIONS: &[(i64, &str, Sql)] = &[
     (15, "webhooks", apart!("0015_webhooks")),
     (16, "secrets by fingerprint", both(include_str!("../../migrations/0016_secrets_by_fingerprint.sql"))),
     (17, "client request ids", apart!("0017_client_request_ids")),
-    (18, "roots", postgres(include_str!("../../migrations/0018_roots.postgres.sql"))),
+    (18, "roots", postgres_alone(include_str!("../../migrations/0018_roots.postgres.sql"))),
     (19, "secret headers", both(include_str!("../../migrations/0019_secret_headers.sql"))),
-    (20, "moves", postgres(include_str!("../../migrations/0020_moves.postgres.sql"))),
+    (20, "moves", postgres_alone(include_str!("../../migrations/0020_moves.postgres.sql"))),
     (21, "price lists", apart!("0021_price_lists")),
     (22, "agreed prices", both(include_str!("../../migrations/0022_agreed_prices.sql"))),
     (23, "spend caps", apart!("0023_spend_caps")),
@@ -66,13 +66,22 @@ const MIGRATIONS: &[(i64, &str, Sql)] = &[
     (32, "timelines", apart!("0032_timelines")),
     (33, "quota requests", apart!("0033_quota_requests")),
     (34, "branding", both(include_str!("../../migrations/0034_branding.sql"))),
+    (
+        35,
+        "types of accounts",
+        sqlite_alone(include_str!("../../migrations/0035_types_of_accounts.sqlite.sql")),
+    ),
 ];
 
 const fn both(text: &'static str) -> Sql {
     Sql { sqlite: text, postgres: text }
 }
 
-const fn postgres(text: &'static str) -> Sql {
+const fn sqlite_alone(text: &'static str) -> Sql {
+    Sql { sqlite: text, postgres: "SELECT 1" }
+}
+
+const fn postgres_alone(text: &'static str) -> Sql {
     Sql { sqlite: "SELECT 1", postgres: text }
 }
 

@@ -56,6 +56,7 @@ on_both_servers! {
         let (by, reseller, tenant) = (&site.operator_key, &world.reseller, &world.tenant);
         let ordered = site.ordered(tenant, "acme.example", 1).await;
         let token = site.token(&tenant.key).await;
+        let acting = moves::exchanged(site, &reseller.key, &tenant.id).await;
         let shop = json!({"account_id": tenant.id, "name": "shop", "origins": ["https://shop.example"]});
         let shop = site.post("/v1/storefront_keys").key(&reseller.key).json(shop).send().await.is(201);
         let revoked = site.key(&tenant.key, &tenant.id, "billing_system").await;
@@ -64,7 +65,7 @@ on_both_servers! {
         ended(site, &tenant.key, &ordered.subscription).await;
         close(site, by, &tenant.id).await.is(200);
 
-        for credential in [&tenant.key, &token, &revoked] {
+        for credential in [&tenant.key, &token, &acting, &revoked] {
             site.get("/v1/me").key(credential).send().await.refused(401, "invalid_token");
         }
         let shop = || site.get("/v1/catalog").key(shop.body["key"].as_str().unwrap()).header("Origin", "https://shop.example").send();
@@ -89,7 +90,7 @@ on_both_servers! {
         assert_eq!(opened.body["status"], "active");
         let again = reopen(site, &reseller.key, &tenant.id).await.is(200);
         assert_eq!(again.header("etag"), opened.header("etag"), "reopening it again does no harm");
-        for credential in [&tenant.key, &token] {
+        for credential in [&tenant.key, &token, &acting] {
             assert_eq!(me(site, credential).await, 200);
         }
         assert_eq!(me(site, &revoked).await, 401, "what was revoked stays so");
@@ -124,6 +125,13 @@ on_both_servers! {
         let asked = json!({"type": "reseller", "name": "Sandbox", "environment": "test"});
         let sandbox = site.post("/v1/accounts").key(&reseller.key).json(asked).send().await.is(201).id();
         let key = site.key(&reseller.key, &sandbox, "reseller_admin").await;
+        // Not by those who stand above it on its own side.
+        let above = json!({"type": "operator", "name": "Sandbox", "environment": "test"});
+        let above = site.post("/v1/accounts").key(by).json(above).send().await.is(201).id();
+        let above = site.key(by, &above, "operator_admin").await;
+        for refused in [close(site, &above, &sandbox).await, close(site, &key, &sandbox).await] {
+            refused.refused(409, "state_conflict");
+        }
         let below = site.account(&key, "tenant", "Tried").await;
         for account in [&world.tenant, reseller] {
             close(site, by, &account.id).await.is(200);

@@ -26,7 +26,7 @@ async fn taken(site: &Site, holder: &str) -> (i64, i64) {
 }
 
 /// A token of the key's, exchanged for one that acts for the account.
-async fn exchanged(site: &Site, key: &str, account: &str) -> String {
+pub async fn exchanged(site: &Site, key: &str, account: &str) -> String {
     let id = format!("key_{}", key.split('_').nth(2).unwrap());
     let grant = [("grant_type", "client_credentials")];
     let token =

@@ -81,6 +81,7 @@ on_both_servers! {
         let said = decide(site, &reseller.key, &below, "reject").json(json!({"note": "not yet"})).send().await.is(200);
         assert_eq!((&said.body["status"], &said.body["note"]), (&json!("rejected"), &json!("not yet")));
         decide(site, &site.operator_key, &below, "approve").send().await.refused(409, "state_conflict");
+        decide(site, &site.operator_key, &own, "withdraw").send().await.refused(409, "state_conflict");
         let gone = decide(site, &reseller.key, &own, "withdraw").send().await.is(200);
         assert_eq!(gone.body["status"], "withdrawn");
         decide(site, &site.operator_key, &own, "approve").send().await.refused(409, "state_conflict");
@@ -107,6 +108,26 @@ on_both_servers! {
         assert_eq!((&given.body["ceiling"], &given.body["granted"]), (&json!(6), &json!(5)));
         let row = site.quota(&tenant.key, &tenant.id, KEY).await.unwrap();
         assert_eq!((&row["ceiling"], &row["mode"]), (&json!(5), &json!("allocated")), "it stays as it was given");
+
+        // What has no ceiling any more is not given one.
+        give(site, &reseller.id, json!({"ceiling": 9})).await;
+        let asked = ask(site, &tenant.key, 8).send().await.is(201).id();
+        give(site, &tenant.id, json!({"ceiling": null})).await;
+        decide(site, &reseller.key, &asked, "approve").send().await.refused(409, "state_conflict");
+        assert!(site.quota(&tenant.key, &tenant.id, KEY).await.is_none());
+    }
+
+    async fn who_has_taken_more_than_his_ceiling_asks_for_enough(site: With::no_workers()) {
+        let world = site.world().await;
+        let by = &world.tenant.key;
+        site.post("/v1/orders").key(by).json(add("hosted-mail", 5, json!([]))).send().await.is(202);
+        give(site, &world.tenant.id, json!({"ceiling": 2})).await;
+        let refused = site.post("/v1/orders").key(by).json(add("hosted-mail", 1, json!([]))).send().await.refused(409, "quota_exceeded");
+        let checked = json!({"account_id": world.tenant.id, "amounts": [{"key": KEY, "amount": 1}]});
+        let checked = site.post("/v1/quotas/check").key(by).json(checked).send().await.is(200);
+        for told in [refused, checked] {
+            assert_eq!(told.body["remedies"][0]["body"]["ceiling"], 6, "{}", told.text);
+        }
     }
 
     async fn of_a_yes_and_a_no_at_once_one_holds(site: With::no_workers()) {

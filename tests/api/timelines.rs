@@ -82,6 +82,19 @@ on_both_servers! {
         assert!(places.is_sorted_by(|one, next| one > next), "{places:?}");
     }
 
+    async fn who_is_given_a_subscription_sees_nothing_of_what_happened_before(site: With::workers()) {
+        let world = site.world().await;
+        let ordered = site.ordered(&world.tenant, "acme.example", 1).await;
+        let other = site.account(&world.reseller.key, "tenant", "Other").await;
+        call(site, &world.reseller.key, &ordered.subscription, "transfer").json(json!({"account_id": other.id})).send().await.is(200);
+        for told in [subscription(site, &other.key, &ordered.subscription).await, service(site, &other.key, &ordered.mail).await] {
+            let of: Vec<_> = told.body["data"].as_array().unwrap().iter().map(|event| &event["account_id"]).collect();
+            assert!(!of.is_empty() && of.iter().all(|of| **of == other.id.as_str()), "{of:?}");
+        }
+        let above = subscription(site, &world.reseller.key, &ordered.subscription).await;
+        assert!(types(&above).contains(&"order.created"), "those above both see all of it");
+    }
+
     async fn a_timeline_is_seen_by_who_sees_the_thing(site: With::no_workers()) {
         let world = site.world().await;
         let order = add("hosted-mail", 1, json!([]));

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use super::*;
 
 /// Walks a list once, and counts how often each row came.
@@ -15,6 +18,22 @@ async fn walk(site: &Site, key: &str, path: &str) -> BTreeMap<String, u32> {
 }
 
 on_both_servers! {
+    /// PAGE-2: places have the accounts above in them.
+    async fn a_cursor_tells_nothing_to_whoever_reads_it(site: With::no_workers()) {
+        let world = site.world().await;
+        site.plan(&world.virtual_server, "second", mail_quotas(1)).await;
+        for _ in 0..2 {
+            site.account(&world.reseller.key, "tenant", "One more").await;
+        }
+        for list in ["plans", "catalog", "accounts"] {
+            let page = async || site.get(&format!("/v1/{list}?limit=1")).key(&world.reseller.key).send().await.is(200).text_at("next_cursor");
+            let read = URL_SAFE_NO_PAD.decode(page().await).unwrap();
+            let read = String::from_utf8_lossy(&read);
+            assert!(!read.contains("after") && !read.contains("until"), "{list}: {read}");
+            assert_ne!(page().await, page().await, "{list}: of two nobody sees that they are the same");
+        }
+    }
+
     /// PAGE-3: of what goes and of what only grows, while tasks beside the walk insert and delete.
     async fn what_was_there_all_along_comes_exactly_once_whatever_comes_and_goes(site: With::no_workers()) {
         let world = site.world().await;

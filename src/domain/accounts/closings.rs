@@ -26,16 +26,14 @@ pub async fn close(
     if account.status == AccountStatus::Closed {
         return Ok(account);
     }
-    if id == actor.subject_id || account.parent_id.is_none() {
-        return Err(Error::State {
-            current: "the caller's own account".into(),
-            action: "A closing",
-            allowed: Vec::new(),
-        });
+    if id == actor.principal_id || account.parent_id.is_none() {
+        let current = "the caller's own account".into();
+        return Err(Error::State { current, action: "A closing", allowed: Vec::new() });
     }
+    check_stands_alone(&account, "A closing")?;
     // Whoever needs it open has its row until he is done: what he leaves is counted, and he who comes later finds it closed.
     let closed = changed_status(work, account, AccountStatus::Closed, EventType::AccountClosed).await?;
-    let left = store::accounts::accounts::left_open(&mut work.tx, &closed).await?;
+    let left = store::accounts::accounts::left_open(&mut work.tx, &closed.path).await?;
     if left.accounts + left.subscriptions > 0 {
         return Err(Error::AccountNotEmpty { accounts: left.accounts, subscriptions: left.subscriptions });
     }
@@ -46,20 +44,37 @@ pub async fn close(
     Ok(closed)
 }
 
-/// Closes the test account at the place and all below it, whatever is in them.
+/// A live account's test account is closed and reopened with that one.
+fn check_stands_alone(account: &Account, action: &'static str) -> Result<()> {
+    match account.path.label() == account.id.label() {
+        true => Ok(()),
+        false => {
+            let current = "the test account of a live one".into();
+            Err(Error::State { current, action, allowed: Vec::new() })
+        }
+    }
+}
+
+/// Closes the test account at the place and all below it, whatever is in them, until nobody has opened another meanwhile.
 async fn close_all(work: &mut Work, place: &Path) -> Result<()> {
     let own = work.tx.turn(Subtree::of(place)).await?;
-    let mut after = None;
+    while close_each(work).await? > 0 {}
+    work.tx.turn(own).await?;
+    Ok(())
+}
+
+/// Closes the open ones of the subtree; says how many there were.
+async fn close_each(work: &mut Work) -> Result<usize> {
+    let (mut after, mut closed) = (None, 0);
     loop {
         let some = store::accounts::accounts::page(&mut work.tx, after.as_ref(), SOME).await?;
-        let Some(last) = some.last() else { break };
+        let Some(last) = some.last() else { return Ok(closed) };
         after = Some((last.path.clone(), last.id));
         for account in some.into_iter().filter(|account| account.status == AccountStatus::Active) {
             changed_status(work, account, AccountStatus::Closed, EventType::AccountClosed).await?;
+            closed += 1;
         }
     }
-    work.tx.turn(own).await?;
-    Ok(())
 }
 
 /// Opens a closed account again, with its test account. What is below that stays closed.
@@ -69,6 +84,7 @@ pub async fn reopen(work: &mut Work, id: AccountId, expected: &Precondition) -> 
     if account.status == AccountStatus::Active {
         return Ok(account);
     }
+    check_stands_alone(&account, "Reopening the account")?;
     check_above(work, &account).await?;
     let opened = changed_status(work, account, AccountStatus::Active, EventType::AccountReopened).await?;
     if opened.environment == Environment::Live {

@@ -359,35 +359,47 @@ pub async fn cancel(work: &mut Work, id: OrderId, expected: &Precondition) -> Re
     call_off(work, order, OrderStatus::Cancelled, EventType::OrderCancelled).await
 }
 
-/// Ends an order of which nothing has been done yet, with all that it had opened.
+/// Ends an order of which nothing has been done yet, with all that it had opened; nothing of that if somebody else has
+/// changed it.
 pub(super) async fn call_off(
     work: &mut Work,
     mut order: Order,
     status: OrderStatus,
     event: EventType,
 ) -> Result<Order> {
+    for item in &mut order.items.0 {
+        item.status = ItemStatus::Cancelled;
+    }
+    (order.status, order.approval_due) = (status, None);
+    let order = written(work, order).await?;
     if let Some(operation) = order.operation_id {
         operations::withdraw(work, operation).await?;
     }
-    for item in &mut order.items.0 {
-        item.status = ItemStatus::Cancelled;
+    for item in &order.items.0 {
         dismantle(work, item).await?;
     }
-    (order.status, order.approval_due) = (status, None);
-    write(work, order, event).await
+    recorded(work, &order, event);
+    Ok(order)
 }
 
 /// Writes the order and tells what became of it.
-pub(super) async fn write(work: &mut Work, mut order: Order, event: EventType) -> Result<Order> {
+pub(super) async fn write(work: &mut Work, order: Order, event: EventType) -> Result<Order> {
+    let order = written(work, order).await?;
+    recorded(work, &order, event);
+    Ok(order)
+}
+
+async fn written(work: &mut Work, order: Order) -> Result<Order> {
     if !store::commerce::orders::update(&mut work.tx, &order, work.now).await? {
         return Err(Error::Busy);
     }
-    order.version += 1;
-    order.updated_at = work.now;
+    Ok(Order { version: order.version + 1, updated_at: work.now, ..order })
+}
+
+fn recorded(work: &mut Work, order: &Order, event: EventType) {
     let view = OrderView::from(order.clone());
     let object = Object::new(order.id, order.version, &view);
     work.event(event, (order.account_id, &order.path), "order", object);
-    Ok(order)
 }
 
 /// Closes what an item that came to nothing had opened: its subscription, services and resources.
@@ -421,7 +433,6 @@ pub async fn retry(work: &mut Work, id: OrderId, expected: &Precondition) -> Res
             });
         }
     };
-    open(work, order.account_id).await?;
     operations::retry(work, operation).await?;
     find(work, id, &Precondition::NONE).await
 }

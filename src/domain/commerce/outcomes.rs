@@ -2,6 +2,7 @@
 
 use super::orders::dismantle;
 use super::subscriptions;
+use crate::domain::accounts::accounts::open;
 use crate::domain::{Error, Object, Result, Work};
 use crate::model::Json;
 use crate::model::commerce::orders::{ItemStatus, Order, OrderStatus, OrderView};
@@ -110,6 +111,7 @@ pub async fn reopened(work: &mut Work, id: OrderId) -> Result<()> {
         }
     })
     .await?;
+    open(work, order.account_id).await?;
     for item in &order.items.0 {
         let pending = SubscriptionStatus::Pending;
         let id = item.subscription_id;

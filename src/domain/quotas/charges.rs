@@ -120,7 +120,7 @@ pub(in crate::domain) async fn settle(work: &mut Work, actor: Option<&Actor>) ->
         _ => Vec::new(),
     };
     if let Some(actor) = actor {
-        remedies.extend(requests::remedies(&mut work.tx, actor, &violations).await?);
+        remedies.extend(requests::remedies(&mut work.tx, actor, &rows, &violations).await?);
     }
     Err(Error::QuotaExceeded { violations, remedies })
 }

@@ -73,7 +73,7 @@ pub async fn check(conn: &mut Conn, actor: &Actor, subject: &Subject, amounts: &
         }
         _ => Vec::new(),
     };
-    remedies.extend(requests::remedies(conn, actor, &violations).await?);
+    remedies.extend(requests::remedies(conn, actor, &rows, &violations).await?);
     Ok(Checked { fits: violations.is_empty(), violations, remedies })
 }
 

@@ -8,7 +8,7 @@ use crate::domain::{Error, Object, Result, Work, check_version};
 use crate::model::events::events::EventType;
 use crate::model::ids::{AccountId, QuotaRequestId};
 use crate::model::quotas::{
-    Level, Mode, Quota, QuotaKey, QuotaRequest, QuotaRequestStatus, QuotaRequestView, Remedy, Violation,
+    Level, Quota, QuotaKey, QuotaRequest, QuotaRequestStatus, QuotaRequestView, Remedy, Violation,
 };
 use crate::model::scopes::Scope;
 use crate::model::{Actor, Path, Precondition};
@@ -101,15 +101,18 @@ pub async fn approve(
     }
     check_pending(&request, "An approval")?;
     check_above(actor, &request, "An approval")?;
+    open(work, request.account_id).await?;
+    // Nobody sets the ceiling between its being looked at here and its being set.
+    store::quotas::quotas::stop_all(&mut work.tx).await?;
+    let Some(quota) = ceiling(&mut work.tx, &request.path, request.key).await? else {
+        let current = "for a quota without a ceiling".into();
+        return Err(Error::State { current, action: "An approval", allowed: vec!["reject"] });
+    };
     let granted = decision.ceiling.unwrap_or(request.ceiling);
-    let (account, key, place) = (request.account_id, request.key, request.path.clone());
+    check_more(&quota, granted)?;
+    let (account, key) = (request.account_id, request.key);
     let decided = decided(work, request, QuotaRequestStatus::Approved, Some(granted), decision.note).await?;
-    let quota = ceiling(&mut work.tx, &place, key).await?;
-    if let Some(quota) = &quota {
-        check_more(quota, granted)?;
-    }
-    let mode = quota.map_or(Mode::Shared, |quota| quota.mode);
-    put(work, actor, account, key, Some(granted), mode, &Precondition::NONE).await?;
+    put(work, actor, account, key, Some(granted), quota.mode, &Precondition::NONE).await?;
     Ok(decided)
 }
 
@@ -130,13 +133,22 @@ pub async fn reject(
     decided(work, request, QuotaRequestStatus::Rejected, None, note).await
 }
 
-/// Takes back what was asked for.
-pub async fn withdraw(work: &mut Work, id: QuotaRequestId, expected: &Precondition) -> Result<QuotaRequest> {
+/// Takes back what was asked for. Those above reject it.
+pub async fn withdraw(
+    work: &mut Work,
+    actor: &Actor,
+    id: QuotaRequestId,
+    expected: &Precondition,
+) -> Result<QuotaRequest> {
     let request = find(work, id, expected).await?;
     if request.status == QuotaRequestStatus::Withdrawn {
         return Ok(request);
     }
     check_pending(&request, "A withdrawal")?;
+    if stands_above(actor, &request) {
+        let current = "another account's".into();
+        return Err(Error::State { current, action: "A withdrawal", allowed: vec!["reject"] });
+    }
     decided(work, request, QuotaRequestStatus::Withdrawn, None, None).await
 }
 
@@ -154,9 +166,13 @@ fn check_pending(request: &QuotaRequest, action: &'static str) -> Result<()> {
     }
 }
 
+fn stands_above(actor: &Actor, request: &QuotaRequest) -> bool {
+    actor.principal_path.depth() < request.path.depth()
+}
+
 /// Nobody decides of what he asked for himself.
 fn check_above(actor: &Actor, request: &QuotaRequest, action: &'static str) -> Result<()> {
-    match actor.principal_path.depth() < request.path.depth() {
+    match stands_above(actor, request) {
         true => Ok(()),
         false => Err(Error::State {
             current: "waiting for an account further above".into(),
@@ -193,29 +209,34 @@ fn recorded(work: &mut Work, event: EventType, request: &QuotaRequest) {
     work.event(event, (request.account_id, &request.path), "quota_request", object);
 }
 
-/// The requests that would make room where the caller's own account is full.
+/// No request asks for more.
+const LARGEST: i64 = 1_000_000_000_000;
+
+/// The requests that would make room where the caller's own account is full, if it acts for that. `rows` are the ceilings with
+/// all that they are to hold.
 pub(super) async fn remedies(
     conn: &mut Conn,
     actor: &Actor,
+    rows: &[Quota],
     violations: &[Violation],
 ) -> Result<Vec<Remedy>> {
     let own = actor.principal_id.to_string();
-    let short = violations
-        .iter()
-        .filter(|violation| violation.level == Level::Account && violation.holder.as_ref() == Some(&own));
-    let short: Vec<_> = short.collect();
-    if short.is_empty() || !actor.has(Scope::QuotasWrite) || actor.principal_path.depth() == 1 {
+    let is_own = |short: &&Violation| short.level == Level::Account && short.holder.as_ref() == Some(&own);
+    let short: Vec<_> = violations.iter().filter(is_own).collect();
+    let place = &actor.principal_path;
+    let may_ask = actor.has(Scope::QuotasWrite) && place.depth() > 1 && actor.reach.covers(place);
+    if short.is_empty() || !may_ask {
         return Ok(Vec::new());
     }
-    let rows = store::quotas::quotas::of_holder(conn, actor.principal_path.as_str()).await?;
     let asked_for = store::quotas::requests::asked_for(conn, actor.principal_id).await?;
-    let remedy = |violation: &&Violation| {
-        let askable = |quota: &&Quota| quota.key == violation.key && !asked_for.contains(&quota.key);
-        let quota = rows.iter().find(askable)?;
-        let ceiling = quota.ceiling + violation.requested - violation.available.unwrap_or_default();
-        let body = json!({"account_id": own, "key": violation.key, "ceiling": ceiling});
-        let title = format!("Ask your seller to raise {} from {} to {ceiling}", violation.key, quota.ceiling);
-        Some(Remedy { title, method: "POST", path: "/v1/quota_requests".into(), body })
+    let remedy = |short: &&Violation| {
+        let full = |row: &&Quota| row.holder == place.as_str() && row.key == short.key;
+        let row = rows.iter().find(full).filter(|row| !asked_for.contains(&row.key))?;
+        let needed = row.used + row.reserved;
+        let title = format!("Ask your seller to raise {} from {} to {needed}", row.key, row.ceiling);
+        let body = json!({"account_id": own, "key": row.key, "ceiling": needed});
+        let path = "/v1/quota_requests".into();
+        (needed <= LARGEST).then(|| Remedy { title, method: "POST", path, body })
     };
     Ok(short.iter().filter_map(remedy).collect())
 }

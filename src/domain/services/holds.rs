@@ -266,10 +266,10 @@ pub(super) async fn in_force(work: &mut Work, found: &Found) -> Result<Vec<Hold>
     Ok(store::services::holds::in_force(&mut work.tx, &found.targets).await?)
 }
 
-/// The holds in force on what is named and on all above it.
-pub(super) async fn standing(conn: &mut Conn, on: On) -> Result<Vec<Hold>> {
-    let found = find(conn, on).await?;
-    Ok(store::services::holds::in_force(conn, &found.targets).await?)
+/// The holds in force on something at the place, by its identifier and those of what it is part of, and on all above it.
+pub(super) async fn standing(conn: &mut Conn, mut targets: Vec<String>, place: &Path) -> Result<Vec<Hold>> {
+    targets.extend(store::services::holds::targets_above(place));
+    Ok(store::services::holds::in_force(conn, &targets).await?)
 }
 
 /// Ends a hold and has it recorded; tells it as it is then, or nothing if it had ended before.

@@ -1,6 +1,6 @@
 //! What happened to a service or a subscription, and what holds it now.
 
-use super::holds::{self, On};
+use super::holds;
 use crate::domain::{Error, Result};
 use crate::model::commerce::subscriptions::Subscription;
 use crate::model::events::events::Event;
@@ -36,7 +36,8 @@ pub async fn of_service(
     let mut things =
         vec![id.to_string(), service.subscription_id.to_string(), service.account_id.to_string()];
     things.extend(order);
-    let holds = holds::standing(conn, On::Service(id)).await?;
+    let held = vec![id.to_string(), service.subscription_id.to_string()];
+    let holds = holds::standing(conn, held, &service.path).await?;
     Ok(Timeline { of: service, holds, events: told(conn, &things, before, limit).await? })
 }
 
@@ -53,7 +54,7 @@ pub async fn of_subscription(
     let mut things =
         vec![id.to_string(), subscription.order_id.to_string(), subscription.account_id.to_string()];
     things.extend(services.iter().map(|service| service.id.to_string()));
-    let holds = holds::standing(conn, On::Subscription(id)).await?;
+    let holds = holds::standing(conn, vec![id.to_string()], &subscription.path).await?;
     Ok(Timeline { of: subscription, holds, events: told(conn, &things, before, limit).await? })
 }
 

@@ -12,7 +12,7 @@ stored_as_text! {
         Pending = "pending",
         Approved = "approved",
         Rejected = "rejected",
-        /// Taken back by the account that asked.
+        /// Taken back by the account whose it is.
         Withdrawn = "withdrawn",
     }
 }

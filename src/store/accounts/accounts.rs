@@ -4,7 +4,7 @@ use crate::model::accounts::accounts::Account;
 use crate::model::accounts::delegation::Allow;
 use crate::model::ids::AccountId;
 use crate::model::rows::Record;
-use crate::model::{Json, Path, Time};
+use crate::model::{Json, Path, Subtree, Time};
 use crate::sql;
 use crate::store::{Conn, Result, Tx};
 
@@ -74,23 +74,23 @@ pub async fn kept(tx: &mut Tx, id: AccountId) -> Result<Option<Account>> {
 /// What keeps an account from being closed.
 #[derive(Debug, Clone, PartialEq, Eq, Record)]
 pub struct Left {
-    /// Directly below it and open, on its own side of the tree.
+    /// Below it and open.
     pub accounts: i64,
     /// Its own, that have not ended.
     pub subscriptions: i64,
 }
 
-/// What keeps the account from being closed.
-pub async fn left_open(conn: &mut Conn, account: &Account) -> Result<Left> {
+/// What keeps the account at the place from being closed.
+pub async fn left_open(conn: &mut Conn, place: &Path) -> Result<Left> {
+    let inside = Subtree::of(place);
     conn.query(
         "SELECT (SELECT COUNT(*) FROM accounts a
-                 WHERE a.parent_id = $1 AND a.status = 'active' AND a.environment = $2) AS accounts,
+                 WHERE a.path > $1 AND a.path < $2 AND a.status = 'active') AS accounts,
                 (SELECT COUNT(*) FROM subscriptions s
-                 WHERE s.path = $3 AND s.status NOT IN ('cancelled', 'expired')) AS subscriptions",
+                 WHERE s.path = $1 AND s.status NOT IN ('cancelled', 'expired')) AS subscriptions",
     )
-    .bind(account.id)
-    .bind(account.environment)
-    .bind(&account.path)
+    .bind(place)
+    .bind(inside.to())
     .one()
     .await
 }

@@ -87,7 +87,8 @@ async fn after_of_parts(conn: &mut Conn, position: i64, id: &str, limit: i64) ->
     .await
 }
 
-/// The subtree's events about a thing before a place in the feed, the last first.
+/// The subtree's events about a thing before a place in the feed, the last first: so many of each part of a subtree in several,
+/// one part after another.
 pub async fn about(conn: &mut Conn, thing: &str, before: &(i64, String), limit: i64) -> Result<Vec<Event>> {
     conn.query(sql!(
         "SELECT " columns!() " FROM events e
@@ -98,7 +99,7 @@ pub async fn about(conn: &mut Conn, thing: &str, before: &(i64, String), limit: 
     .bind(before.0)
     .bind(&before.1)
     .within()
-    .limit(limit)
+    .bind(limit)
     .all()
     .await
 }

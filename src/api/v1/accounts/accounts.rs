@@ -101,7 +101,7 @@ async fn accounts_list(mut caller: Caller<need::AccountsRead>) -> Result<HttpRes
     request_body = NewAccount,
     responses(
         (status = 201, description = "Opened", body = AccountView),
-        (status = 200, description = "It was there already, under this external_id and with this content", body = AccountView),
+        (status = 200, description = "It was there already, under this external_id and with this content; its `status` tells whether it is closed", body = AccountView),
     ),
 )]
 #[post("/accounts")]

@@ -81,7 +81,7 @@ struct NewQuotaRequest {
 
 /// Ask for a higher ceiling
 ///
-/// An account asks those above it to raise one of its own ceilings; each of them can say yes or no. Of one quota one request
+/// An account asks those above it to raise one of its own ceilings, or is asked for by one of them; each of them can say yes or no. Of one quota one request
 /// at a time is pending. A refusal for want of quota has this call among its `remedies` where it would help.
 #[utoipa::path(
     tag = "quotas",
@@ -138,7 +138,7 @@ struct QuotaApproval {
 
 /// Approve a quota request
 ///
-/// By an account above the one that asked. The ceiling is set as by `PUT /v1/accounts/{id}/quotas/{key}`, and stays `shared` or
+/// By an account above the one whose it is, which must be open and have a ceiling still. The ceiling is set as by `PUT /v1/accounts/{id}/quotas/{key}`, and stays `shared` or
 /// `allocated` as it was. One that was approved already stays as it is.
 #[utoipa::path(
     tag = "quotas",
@@ -188,7 +188,7 @@ async fn quota_requests_reject(mut caller: Caller<need::QuotasApprove>) -> Resul
 
 /// Withdraw a quota request
 ///
-/// By the account that asked, as long as nobody has decided.
+/// By the account whose it is, as long as nobody has decided; those above reject it.
 #[utoipa::path(
     tag = "quotas",
     security(("oauth2" = ["quotas:write"])),
@@ -198,5 +198,7 @@ async fn quota_requests_reject(mut caller: Caller<need::QuotasApprove>) -> Resul
 #[post("/quota_requests/{id}/withdraw")]
 async fn quota_requests_withdraw(caller: Caller<need::QuotasWrite>) -> Result<HttpResponse, Problem> {
     let (id, expected) = (caller.id("quota request")?, caller.if_match()?);
-    caller.write(async move |work, _| requests::withdraw(work, id, &expected).await.map(answer)).await
+    caller
+        .write(async move |work, actor| requests::withdraw(work, actor, id, &expected).await.map(answer))
+        .await
 }
