@@ -236,7 +236,7 @@ pub(super) async fn remedies(
         let title = format!("Ask your seller to raise {} from {} to {needed}", row.key, row.ceiling);
         let body = json!({"account_id": own, "key": row.key, "ceiling": needed});
         let path = "/v1/quota_requests".into();
-        (needed <= LARGEST).then(|| Remedy { title, method: "POST", path, body })
+        (needed <= LARGEST).then_some(Remedy { title, method: "POST", path, body })
     };
     Ok(short.iter().filter_map(remedy).collect())
 }
