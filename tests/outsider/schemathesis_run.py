@@ -2,7 +2,7 @@
 """Schemathesis calls everything in the document, against `tenantry serve` on SQLite and on PostgreSQL.
 
 All its checks and all its phases; nothing is left out. It is installed, pinned by schemathesis.txt, into an environment
-of its own under target/. The program is the one named in TENANTRY_BIN, target/debug/tenantry by default. One seed and 60
+of its own under target/. The program is the one named in TENANTRY_BIN, target/debug/tenantry by default. One seed and 40
 examples for each operation; with TEST_LONG=1 three seeds and 500. TEST_SEEDS=2,3 runs those and no others.
 """
 
@@ -24,7 +24,7 @@ HERE = Path(__file__).resolve().parent
 TARGET = REPOSITORY / os.environ.get("CARGO_TARGET_DIR", "target") / "schemathesis"
 PINNED = HERE / "schemathesis.txt"
 LONG = os.environ.get("TEST_LONG") == "1"
-SEEDS, EXAMPLES = ("1,2,3", 500) if LONG else ("1", 60)
+SEEDS, EXAMPLES = ("1,2,3", 500) if LONG else ("1", 40)
 SEEDS = [int(seed) for seed in os.environ.get("TEST_SEEDS", SEEDS).split(",")]
 MAKE_KEY = ("key", "create", "--bundle", "operator_admin", "--name", "schemathesis")
 OWNER = os.environ.get("TEST_POSTGRES_OWNER", "postgres://tenantry_owner:tenantry@127.0.0.1:5432/tenantry_test")
