@@ -26,7 +26,7 @@ pub async fn close(
     if account.status == AccountStatus::Closed {
         return Ok(account);
     }
-    if id == actor.principal_id || account.parent_id.is_none() {
+    if id == actor.principal_id {
         let current = "the caller's own account".into();
         return Err(Error::State { current, action: "A closing", allowed: Vec::new() });
     }

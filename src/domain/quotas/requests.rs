@@ -111,7 +111,13 @@ pub async fn approve(
     let granted = decision.ceiling.unwrap_or(request.ceiling);
     check_more(&quota, granted)?;
     let (account, key) = (request.account_id, request.key);
-    let decided = decided(work, request, QuotaRequestStatus::Approved, Some(granted), decision.note).await?;
+    let approved = QuotaRequest {
+        status: QuotaRequestStatus::Approved,
+        granted: Some(granted),
+        note: decision.note,
+        ..request
+    };
+    let decided = decided(work, approved, EventType::QuotaRequestApproved).await?;
     put(work, actor, account, key, Some(granted), quota.mode, &Precondition::NONE).await?;
     Ok(decided)
 }
@@ -130,7 +136,8 @@ pub async fn reject(
     }
     check_pending(&request, "A rejection")?;
     check_above(actor, &request, "A rejection")?;
-    decided(work, request, QuotaRequestStatus::Rejected, None, note).await
+    let rejected = QuotaRequest { status: QuotaRequestStatus::Rejected, note, ..request };
+    decided(work, rejected, EventType::QuotaRequestRejected).await
 }
 
 /// Takes back what was asked for. Those above reject it.
@@ -149,7 +156,8 @@ pub async fn withdraw(
         let current = "another account's".into();
         return Err(Error::State { current, action: "A withdrawal", allowed: vec!["reject"] });
     }
-    decided(work, request, QuotaRequestStatus::Withdrawn, None, None).await
+    let withdrawn = QuotaRequest { status: QuotaRequestStatus::Withdrawn, ..request };
+    decided(work, withdrawn, EventType::QuotaRequestWithdrawn).await
 }
 
 async fn find(work: &mut Work, id: QuotaRequestId, expected: &Precondition) -> Result<QuotaRequest> {
@@ -182,23 +190,13 @@ fn check_above(actor: &Actor, request: &QuotaRequest, action: &'static str) -> R
     }
 }
 
-async fn decided(
-    work: &mut Work,
-    request: QuotaRequest,
-    status: QuotaRequestStatus,
-    granted: Option<i64>,
-    note: Option<String>,
-) -> Result<QuotaRequest> {
-    let decided = QuotaRequest { status, granted, note, decided_at: Some(work.now), ..request };
+/// Writes what became of the request, and tells of it.
+async fn decided(work: &mut Work, request: QuotaRequest, event: EventType) -> Result<QuotaRequest> {
+    let decided = QuotaRequest { decided_at: Some(work.now), ..request };
     if !store::quotas::requests::decide(&mut work.tx, &decided, work.now).await? {
         return Err(Error::Busy);
     }
     let decided = QuotaRequest { version: decided.version + 1, updated_at: work.now, ..decided };
-    let event = match status {
-        QuotaRequestStatus::Approved => EventType::QuotaRequestApproved,
-        QuotaRequestStatus::Rejected => EventType::QuotaRequestRejected,
-        QuotaRequestStatus::Withdrawn | QuotaRequestStatus::Pending => EventType::QuotaRequestWithdrawn,
-    };
     recorded(work, event, &decided);
     Ok(decided)
 }

@@ -81,8 +81,9 @@ struct NewQuotaRequest {
 
 /// Ask for a higher ceiling
 ///
-/// An account asks those above it to raise one of its own ceilings, or is asked for by one of them; each of them can say yes or no. Of one quota one request
-/// at a time is pending. A refusal for want of quota has this call among its `remedies` where it would help.
+/// An account, or one above it in its name, asks for one of its ceilings to be raised; each account above can say yes or no.
+/// Of one quota one request at a time is pending. A refusal for want of quota has this call among its `remedies` where it
+/// would help.
 #[utoipa::path(
     tag = "quotas",
     security(("oauth2" = ["quotas:write"])),

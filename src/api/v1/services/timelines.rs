@@ -48,9 +48,8 @@ fn place(event: &Event) -> (i64, String) {
 /// Show a service's timeline
 ///
 /// Why it is as it is, in one call: what holds it now, and what happened to it, the last first: to itself, to the resources
-/// in it, to its subscription and the order that made it, and the holds on its account. Orders that change a subscription are in
-/// it by what came of them. What happened above the caller's
-/// account is not in it but by what came of it.
+/// in it, to its subscription and the order that made it, and the holds on its account. Orders that change a subscription,
+/// and what happened above the caller's account, are in it by what came of them alone.
 #[utoipa::path(
     tag = "services",
     security(("oauth2" = ["events:read"])),
@@ -77,9 +76,8 @@ async fn services_timeline(mut caller: Caller<need::EventsRead>) -> Result<HttpR
 /// Show a subscription's timeline
 ///
 /// Why it is as it is, in one call: what holds it now, and what happened to it, the last first: to itself, to the order that
-/// made it, to its services and the resources in them, and the holds on its account. Orders that change it are in it by what came
-/// of them. What happened above the caller's account
-/// is not in it but by what came of it.
+/// made it, to its services and the resources in them, and the holds on its account. Orders that change it, and what happened
+/// above the caller's account, are in it by what came of them alone.
 #[utoipa::path(
     tag = "subscriptions",
     security(("oauth2" = ["events:read"])),
