@@ -19,6 +19,8 @@ use crate::model::text::pointer_step;
 
 /// The largest body in bytes.
 pub const MAX_BODY: usize = 256 * 1024;
+/// And where it is of many things.
+pub const MAX_BULK: usize = 5 * 1024 * 1024;
 /// The code of a member that is not for callers to set, of the fault as of the problem.
 const NOT_WRITABLE: &str = Code::FieldNotWritable.as_str();
 /// How many faults are told at most.
@@ -206,7 +208,7 @@ fn fault(error: &ValidationError<'_>) -> Fault {
 }
 
 /// Reads a body's bytes, up to the limit.
-pub async fn read(request: &HttpRequest, mut stream: Payload) -> Result<web::Bytes, Problem> {
+pub async fn read(request: &HttpRequest, mut stream: Payload, most: usize) -> Result<web::Bytes, Problem> {
     let mut bytes = web::BytesMut::new();
     let coding = request.headers().get(header::CONTENT_ENCODING);
     if coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
@@ -216,24 +218,24 @@ pub async fn read(request: &HttpRequest, mut stream: Payload) -> Result<web::Byt
         ));
     }
     let told = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-    if told.and_then(|length| length.parse::<usize>().ok()).is_some_and(|length| length > MAX_BODY) {
-        return Err(too_large());
+    if told.and_then(|length| length.parse::<usize>().ok()).is_some_and(|length| length > most) {
+        return Err(too_large(most));
     }
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(|error| match pace::is_late(&error) {
             true => Problem::new(Code::RequestTimeout, "The body did not arrive in time."),
             false => Problem::new(Code::MalformedRequest, "The body did not arrive whole."),
         })?;
-        if bytes.len() + chunk.len() > MAX_BODY {
-            return Err(too_large());
+        if bytes.len() + chunk.len() > most {
+            return Err(too_large(most));
         }
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes.freeze())
 }
 
-fn too_large() -> Problem {
-    Problem::new(Code::BodyTooLarge, format!("A body has at most {} KiB.", MAX_BODY / 1024))
+fn too_large(most: usize) -> Problem {
+    Problem::new(Code::BodyTooLarge, format!("A body has at most {} KiB here.", most / 1024))
 }
 
 /// The body as JSON; none if it is empty.

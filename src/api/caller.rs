@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::answer::Answer;
 use super::body::{self, Body};
 use super::credentials::{Authenticated, authenticate, invalid_token};
+use super::inside::OnBehalf;
 use super::limits;
 use super::page::{self, Page};
 use super::parameters::{self, address, reads, request_id};
@@ -64,6 +65,11 @@ impl<S> Caller<S> {
         self.storefront.is_some()
     }
 
+    /// What the access token says, if the credential is one.
+    pub fn claims(&self) -> Option<Value> {
+        self.token.as_ref().map(|token| serde_json::to_value(&**token).expect("claims serialize"))
+    }
+
     /// The identifier in the route's path; a text that is none names nothing.
     pub fn id<I: std::str::FromStr>(&self, noun: &'static str) -> Result<I, Problem> {
         let text = self.request.match_info().get("id").unwrap_or_default();
@@ -93,7 +99,7 @@ impl<S> Caller<S> {
 
     async fn read_body(&mut self) -> Result<(), Problem> {
         if let Some(payload) = self.payload.take() {
-            let bytes = body::read(&self.request, payload).await?;
+            let bytes = body::read(&self.request, payload, self.route.largest_body).await?;
             let body = body::value(&self.request, &bytes)?;
             // `null` is a body, and no good one.
             self.has_body = body.is_some();
@@ -253,6 +259,7 @@ impl<S> Caller<S> {
             spend_cap: key.spend_cap.map(|cap| cap.0),
             member_id: key.member_id,
             is_public: self.is_public(),
+            batch_id: OnBehalf::of(&self.request).map(|of| of.batch_id),
             environment: key.environment,
             request_id: request_id(&self.request),
             address: address(&self.state, &self.request),
@@ -357,7 +364,9 @@ impl<S: Need> FromRequest for Caller<S> {
                 address,
                 received_at: now,
             });
-            if !admits(&credential.key.allowed_addresses, address) {
+            // What comes from within was let in when it was left, and takes no turn from anybody.
+            let from_within = OnBehalf::of(&request).is_some();
+            if !from_within && !admits(&credential.key.allowed_addresses, address) {
                 let problem =
                     Problem::new(Code::IpNotAllowed, "The credential is not taken from this address.");
                 return Err(limits::failed(&state, address, now, problem).await);
@@ -369,6 +378,7 @@ impl<S: Need> FromRequest for Caller<S> {
             };
             shedding::belongs(&request, &state.load, holder)?;
             match &storefront {
+                None if from_within => {}
                 None => {
                     let cost = Cost::of(S::SCOPE, route.exports);
                     limits::admit(&state, &request, &credential, cost, now).await?;
@@ -384,7 +394,7 @@ impl<S: Need> FromRequest for Caller<S> {
             check_account(&credential, &request)?;
             parameters::check(&route, &request)?;
             idempotency::check_required(&state.keys_required, &route, &credential, &request)?;
-            if storefront.is_none() {
+            if storefront.is_none() && !from_within {
                 state.principals.used(credential.key.id, now, address);
             }
             Ok(Self {
@@ -407,7 +417,8 @@ impl<S: Need> FromRequest for Caller<S> {
     }
 }
 
-fn lacking(scope: Scope) -> Problem {
+/// The refusal of what the credential has no scope for.
+pub fn lacking(scope: Scope) -> Problem {
     Problem {
         challenge: Some(format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"")),
         ..Problem::new(Code::InsufficientScope, format!("The credential lacks the scope {scope}."))

@@ -129,6 +129,9 @@ codes! {
     AccountNotEmpty = "account_not_empty", 409, false, "The account is not empty",
         "An account is closed once all below it is closed and its subscriptions have ended; `open_accounts` and `subscriptions` count what is left.",
         "Close the accounts below it and cancel its subscriptions, then send it again.";
+    PreviewOutdated = "preview_outdated", 409, false, "The preview is outdated",
+        "A batch was to be left as it was previewed, and the preview is older than 15 minutes, of another credential, or the objects that it would be for are others by now. Nothing was left.",
+        "Preview it again, look at what has changed, and leave it with the new token.";
     IdempotencyInProgress = "idempotency_in_progress", 409, true, "The first request with this key is still running",
         "The first request with this Idempotency-Key has not ended yet.",
         "Send it again in a moment; it will get the first one's answer.";

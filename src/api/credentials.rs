@@ -6,6 +6,7 @@ use actix_web::HttpRequest;
 use actix_web::http::header;
 
 use super::denials::came_with;
+use super::inside::{self, OnBehalf};
 use super::parameters::form;
 use super::problem::{Code, Problem};
 use super::state::State;
@@ -34,6 +35,9 @@ pub struct Authenticated {
 
 /// Whose credential the request carries, and the scopes it may use.
 pub async fn authenticate(state: &State, request: &HttpRequest, now: Time) -> Result<Authenticated, Problem> {
+    if let Some(of) = OnBehalf::of(request) {
+        return inside::authenticate(state, of, now).await;
+    }
     let Some(told) = request.headers().get(header::AUTHORIZATION) else {
         return Err(challenge(
             state,
@@ -54,9 +58,7 @@ pub async fn authenticate(state: &State, request: &HttpRequest, now: Time) -> Re
         if !presented.opens(&known.key, now) || presented.environment != known.key.environment {
             return Err(invalid());
         }
-        usable(&known, now).ok_or_else(invalid)?;
-        let scopes = known.key.scopes.0.clone().into();
-        return Ok(Authenticated { credential: known, scopes, token: None, storefront: None });
+        return held(known, now).ok_or_else(invalid);
     }
     if Published::is_meant(token) {
         return storefront::authenticate(state, request, token, now).await;
@@ -64,6 +66,13 @@ pub async fn authenticate(state: &State, request: &HttpRequest, now: Time) -> Re
     let (claims, known) = bearer(state, token, now).await?.ok_or_else(invalid)?;
     came_with(request, &known);
     granted(state, claims, known, now).await?.ok_or_else(invalid)
+}
+
+/// What a key gives whoever holds it: nothing once it has ended.
+pub fn held(known: Arc<Credential>, now: Time) -> Option<Authenticated> {
+    usable(&known, now)?;
+    let scopes = known.key.scopes.0.clone().into();
+    Some(Authenticated { credential: known, scopes, token: None, storefront: None })
 }
 
 /// What a token gives its bearer: nothing once it or the key behind it has ended.
@@ -86,7 +95,7 @@ async fn bearer(
 }
 
 /// What a token gives while neither it, nor one that it was exchanged from, nor the key behind it has ended.
-async fn granted(
+pub async fn granted(
     state: &State,
     claims: Arc<Claims>,
     known: Arc<Credential>,

@@ -20,7 +20,7 @@ use crate::model::events::events::Cause;
 use crate::model::ids::AccountId;
 use crate::model::{Actor, Json, Subtree};
 use crate::store;
-use crate::store::audit::{ACTORS, Line, MEMBER};
+use crate::store::audit::{ACTORS, BATCH, Line, MEMBER};
 use crate::store::replies::{self, Reply, Slot};
 
 /// For how long an answer with a secret can be repeated.
@@ -297,6 +297,9 @@ impl Entry {
         detail.insert("status".into(), status.into());
         if !self.actor.actors.is_empty() {
             detail.insert(ACTORS.into(), self.actor.actors.iter().map(ToString::to_string).collect());
+        }
+        if let Some(batch) = self.actor.batch_id {
+            detail.insert(BATCH.into(), batch.to_string().into());
         }
         if let Some(member) = self.actor.member_id {
             detail.insert(MEMBER.into(), member.to_string().into());

@@ -14,6 +14,7 @@ mod door;
 mod drawing;
 mod environments;
 pub mod idempotency;
+pub mod inside;
 pub mod json;
 mod limits;
 mod middleware;

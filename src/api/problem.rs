@@ -211,6 +211,7 @@ impl From<domain::Error> for Problem {
             NameTaken { .. } => Problem::new(Code::NameTaken, detail),
             PreconditionFailed { current } => Problem::new(Code::PreconditionFailed, detail)
                 .with("etag", super::conditional::version_tag(current)),
+            PreviewOutdated => Problem::new(Code::PreviewOutdated, detail),
             PlanNotApplicable(_) => Problem::new(Code::PlanNotApplicable, detail),
             AccountClosed => Problem::new(Code::StateConflict, detail).with("current_state", "closed"),
             AccountNotEmpty { accounts, subscriptions } => Problem::new(Code::AccountNotEmpty, detail)

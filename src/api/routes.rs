@@ -6,6 +6,7 @@ use std::sync::Arc;
 use actix_web::http::Method;
 use serde_json::Value;
 
+use super::body::{MAX_BODY, MAX_BULK};
 use super::shedding;
 use crate::limits::load::Class;
 use crate::model::scopes::Scope;
@@ -25,6 +26,10 @@ pub struct Route {
     pub takes_key: bool,
     /// Whether what it changes bears on who may come in.
     pub touches_credentials: bool,
+    /// Whether a batch can have it.
+    pub in_batches: bool,
+    /// How large its body may be, in bytes.
+    pub largest_body: usize,
     /// Whether it gives all that there is, in one answer.
     pub exports: bool,
     /// When it is turned away while there is too much to do.
@@ -57,6 +62,20 @@ impl Condition {
     }
 }
 
+/// What no batch can have, though it changes something: answers with a secret, which are told once and to whoever asks, and
+/// batches themselves.
+const APART: &[&str] = &[
+    "batches_cancel",
+    "batches_create",
+    "batches_create_previewed",
+    "batches_retry_failed",
+    "keys_create",
+    "keys_rotate",
+    "signups_issue_token",
+    "webhook_endpoints_create",
+    "webhook_endpoints_rotate_secret",
+];
+
 /// All routes, by method and pattern.
 pub struct Routes {
     known: HashMap<(Method, String), Arc<Route>>,
@@ -88,6 +107,18 @@ impl Routes {
 
     pub fn all(&self) -> impl Iterator<Item = &Route> {
         self.known.values().map(Arc::as_ref)
+    }
+
+    /// The operation that a request would be for.
+    pub fn of_request(&self, method: &Method, path: &str) -> Option<Arc<Route>> {
+        self.find(method, path).or_else(|| {
+            let is_it = |(of, pattern): &(Method, String)| {
+                of == method && pattern.contains('{') && fits(pattern, path)
+            };
+            let is_another = self.methods_of(path).is_some();
+            let found = self.known.iter().find(|(key, _)| !is_another && is_it(key))?;
+            Some(found.1.clone())
+        })
     }
 
     /// The methods of a path that is in the document letter by letter.
@@ -134,6 +165,8 @@ fn route(document: &Value, method: &Method, path: &str, operation: &Value) -> Ro
     let scope = operation["security"][0]["oauth2"][0].as_str().and_then(|scope| scope.parse().ok());
     let computes = method != Method::GET && scope.is_some_and(Scope::reads);
     let paged = parameters.iter().any(|name| name == "limit");
+    let in_batches = takes_key && !computes && !APART.contains(&operation_id.as_str());
+    let largest_body = if operation_id == "batches_create" { MAX_BULK } else { MAX_BODY };
     let exports = operation_id.ends_with("_export");
     let class = shedding::class(method, path, scope, paged || exports);
     Route {
@@ -144,6 +177,8 @@ fn route(document: &Value, method: &Method, path: &str, operation: &Value) -> Ro
         computes,
         takes_key,
         touches_credentials,
+        in_batches,
+        largest_body,
         exports,
         class,
     }

@@ -41,6 +41,10 @@ pub enum Error {
     ExternalIdConflict { id: String },
     #[error("{kind} {name} exists already.")]
     NameTaken { kind: &'static str, name: String },
+    #[error(
+        "The preview is older than 15 minutes, of another credential, or of other objects than there are now. Preview it again."
+    )]
+    PreviewOutdated,
     #[error("The object has changed since it was read; `etag` is a tag of what it is now.")]
     PreconditionFailed { current: i64 },
     #[error("The plan cannot be ordered as asked: {0}")]

@@ -2,6 +2,7 @@
 //! nothing of HTTP and of servers.
 
 pub mod accounts;
+pub mod bulk;
 pub mod catalog;
 pub mod commerce;
 mod error;

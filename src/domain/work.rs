@@ -8,6 +8,7 @@ use super::quotas::Charge;
 use super::{Error, Result};
 use crate::model::events::events::{Cause, EventBody, EventData, EventResource, EventType};
 use crate::model::ids::{AccountId, EventId};
+use crate::model::services::operations::Lane;
 use crate::model::{Actor, Path, Time, canonical};
 use crate::store;
 use crate::store::Tx;
@@ -21,6 +22,8 @@ use crate::store::quotas::quotas::Shift;
 pub struct Work {
     pub tx: Tx,
     pub now: Time,
+    /// Whether it is one of many that were left to be done: what it queues waits for what is not.
+    in_bulk: bool,
     cause: Cause,
     events: Vec<NewEvent>,
     pub(super) charges: Vec<Charge>,
@@ -36,12 +39,22 @@ impl Work {
             request_id: Some(actor.request_id.to_string()),
             reason_code: None,
         };
-        Self::because(tx, cause, actor.now)
+        Self { in_bulk: actor.batch_id.is_some(), ..Self::because(tx, cause, actor.now) }
     }
 
     /// For the program's own work, on behalf of a request or of the clock.
     pub fn because(tx: Tx, cause: Cause, now: Time) -> Self {
-        Self { tx, now, cause, events: Vec::new(), charges: Vec::new(), shifts: Vec::new() }
+        Self { tx, now, in_bulk: false, cause, events: Vec::new(), charges: Vec::new(), shifts: Vec::new() }
+    }
+
+    /// As urgent as what it goes on with, if that is one of many.
+    pub fn beside(self, lane: i64) -> Self {
+        Self { in_bulk: lane == Lane::Bulk as i64, ..self }
+    }
+
+    /// How urgent something is that it queues.
+    pub fn lane(&self, own: Lane) -> Lane {
+        if self.in_bulk { Lane::Bulk } else { own }
     }
 
     /// Has an event recorded, of an object as its own endpoint shows it.

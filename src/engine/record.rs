@@ -75,7 +75,7 @@ async fn transaction(
 ) -> Result<Option<Written>> {
     let parts = engine.parts();
     let tx = parts.db.write(Subtree::everything()).await?;
-    let mut work = Work::because(tx, cause(&next), parts.clock.now());
+    let mut work = Work::because(tx, cause(&next), parts.clock.now()).beside(next.lane);
     let mut queued = false;
     if let Done::Access(id, applied) = done {
         let settled = outcomes::access_applied(&mut work, &next, id, applied).await?;

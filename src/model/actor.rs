@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::accounts::accounts::Environment;
 use super::accounts::addresses::AddressRange;
 use super::accounts::spending::SpendCap;
-use super::ids::{AccountId, KeyId, MemberId, RequestId};
+use super::ids::{AccountId, BatchId, KeyId, MemberId, RequestId};
 use super::scopes::Scope;
 use super::services::ReasonClass;
 use super::{Path, Subtree, Time};
@@ -35,6 +35,8 @@ pub struct Actor {
     pub member_id: Option<MemberId>,
     /// Whether it is a shop's page, where anybody can have written what is asked.
     pub is_public: bool,
+    /// The batch that the request was left in.
+    pub batch_id: Option<BatchId>,
     pub environment: Environment,
     pub request_id: RequestId,
     pub address: Option<IpAddr>,

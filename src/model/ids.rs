@@ -143,6 +143,7 @@ ids! {
     ServiceId = "svc";
     ResourceId = "res";
     HoldId = "hld";
+    BatchId = "bat";
     OperationId = "op";
     EventId = "evt";
     WebhookEndpointId = "whk";

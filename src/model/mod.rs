@@ -2,6 +2,7 @@
 
 pub mod accounts;
 mod actor;
+pub mod bulk;
 mod canonical;
 pub mod catalog;
 pub mod commerce;

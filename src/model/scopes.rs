@@ -68,6 +68,9 @@ scopes! {
     QuotasApprove = "quotas:approve",
     OperationsRead = "operations:read",
     OperationsWrite = "operations:write",
+    BatchesRead = "batches:read",
+    /// Leave requests to be sent one after the other; each needs its own scope as well.
+    BatchesWrite = "batches:write",
     EventsRead = "events:read",
     WebhooksWrite = "webhooks:write",
     AuditRead = "audit:read",
@@ -77,7 +80,7 @@ scopes! {
 stored_as_text! {
     /// A named set of scopes for a new key.
     pub enum Bundle {
-        /// Suspends and resumes, renews and cancels subscriptions, reads usage; places no orders. Its holds are for payment only.
+        /// Suspends and resumes, renews and cancels subscriptions, one or many at once, reads usage; places no orders. Its holds are for payment only.
         BillingSystem = "billing_system",
         /// Opens accounts, takes and reviews sign-ups, reads the catalogue, places orders, renews and cancels subscriptions.
         Crm = "crm",
@@ -105,6 +108,8 @@ impl Bundle {
                 ServicesResume,
                 QuotasRead,
                 OperationsRead,
+                BatchesRead,
+                BatchesWrite,
                 EventsRead,
                 WebhooksWrite,
                 RequestsRead,
@@ -128,6 +133,8 @@ impl Bundle {
                 ResourcesWrite,
                 QuotasRead,
                 OperationsRead,
+                BatchesRead,
+                BatchesWrite,
                 EventsRead,
                 WebhooksWrite,
                 RequestsRead,
@@ -158,6 +165,8 @@ impl Bundle {
                 QuotasRead,
                 QuotasWrite,
                 OperationsRead,
+                BatchesRead,
+                BatchesWrite,
                 EventsRead,
                 WebhooksWrite,
                 AuditRead,

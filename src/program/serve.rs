@@ -9,7 +9,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::{App, middleware, web};
 use futures_util::FutureExt;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio::task::JoinHandle;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -21,12 +21,14 @@ use super::{Program, Stop, limits, secrets, signing};
 use crate::access::veils::Veils;
 use crate::admin::{self, Admin, Phase, Readiness};
 use crate::api::{self, Denials, Ending, Signals, State};
+use crate::batches::Batches;
 use crate::config::ServerConfig;
 use crate::delivery::client::Client;
 use crate::delivery::guard::Guard;
 use crate::delivery::{self, Delivery};
 use crate::engine::{self, Engine, Lookup};
 use crate::folder::{Folder, FolderLock};
+use crate::model::ids::OperationId;
 use crate::wire::{self, Certificates};
 
 /// How many ends of operations are kept for those who are slow to hear of them.
@@ -85,21 +87,33 @@ impl Program {
         let witness = Checkpoints::of(program.clone()).await?.run(readiness.clone(), stop.clone());
         let mut workers =
             vec![tokio::spawn(keep), tokio::spawn(followed), tokio::spawn(keys), tokio::spawn(witness)];
+        let left = Arc::new(Notify::new());
         let signals = match roles.workers {
-            true => workers_of(&program, &guard, ended, &stop, &mut workers)?,
+            true => workers_of(&program, &guard, (ended, left.clone()), &stop, &mut workers)?,
             false => Signals { queued: Arc::new(|| {}), recorded: Arc::new(|| {}), ended },
         };
         let ending = Arc::<Ending>::default();
-        let (mut server, mut address, mut recorder, mut certificates) = (None, None, None, None);
-        if roles.api {
-            let listener = listen(program.config.server.listen)?;
+        let (mut server, mut address, mut certificates) = (None, None, None);
+        let listener = roles.api.then(|| listen(program.config.server.listen)).transpose()?;
+        check_operations(&program.config)?;
+        let (denials, recorder) = recorder_of(&program);
+        let shared = match roles.api {
+            true => limits::shared(&program, &readiness, &stop, &mut workers).await?,
+            false => None,
+        };
+        let state = state(&program, guard, signals, (denials, requests.clone()), ending.clone(), shared);
+        if roles.workers {
+            let worker = &program.config.worker;
+            let batches = Batches {
+                state: state.clone(),
+                wake: left,
+                poll: worker.poll(),
+                lease: i64::try_from(worker.lease_seconds).unwrap_or(i64::MAX),
+            };
+            workers.push(batches.start(stop.clone()));
+        }
+        if let Some(listener) = listener {
             address = Some(listener.local_addr().map_err(Stop::failed)?);
-            let denials;
-            (denials, recorder) = recorder_of(&program);
-            let noted = (denials, requests.clone());
-            check_operations(&program.config)?;
-            let shared = limits::shared(&program, &readiness, &stop, &mut workers).await?;
-            let state = state(&program, guard, signals, noted, ending.clone(), shared);
             certificates = program.config.server.tls().map(read_certificates).transpose()?;
             server = Some(serve(listener, state, &program.config.server, certificates.clone())?);
         }
@@ -148,7 +162,7 @@ fn listen(at: SocketAddr) -> Result<TcpListener, Stop> {
 fn workers_of(
     program: &Arc<Program>,
     guard: &Guard,
-    ended: broadcast::Sender<crate::model::ids::OperationId>,
+    (ended, left): (broadcast::Sender<OperationId>, Arc<Notify>),
     stop: &watch::Receiver<bool>,
     workers: &mut Vec<JoinHandle<()>>,
 ) -> Result<Signals, Stop> {
@@ -184,7 +198,10 @@ fn workers_of(
     let (running, mut delivery_stop) = (delivery.clone(), stop.clone());
     workers.push(tokio::spawn(running.run(async move { down(&mut delivery_stop).await })));
     Ok(Signals {
-        queued: Arc::new(move || engine.wake()),
+        queued: Arc::new(move || {
+            engine.wake();
+            left.notify_one();
+        }),
         recorded: Arc::new(move || delivery.wake()),
         ended,
     })

@@ -56,6 +56,8 @@ impl Line {
 pub const ACTORS: &str = "actors";
 /// The one that names the person whose key it was.
 pub const MEMBER: &str = "member_id";
+/// The one that names the batch in which the request was left.
+pub const BATCH: &str = "batch_id";
 
 impl Line {
     /// The line as the account `own` at `viewer` sees it, where the line's own stands at `place`: who acted from above the
@@ -70,6 +72,7 @@ impl Line {
         if is_above {
             self.detail.0.remove(ACTORS);
             self.detail.0.remove(MEMBER);
+            self.detail.0.remove(BATCH);
         }
         AuditLineView {
             account_id: self.account_id,

@@ -71,6 +71,7 @@ const MIGRATIONS: &[(i64, &str, Sql)] = &[
         "types of accounts",
         sqlite_alone(include_str!("../../migrations/0035_types_of_accounts.sqlite.sql")),
     ),
+    (36, "batches", apart!("0036_batches")),
 ];
 
 const fn both(text: &'static str) -> Sql {

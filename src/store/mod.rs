@@ -85,6 +85,7 @@ pub mod accounts;
 pub mod audit;
 pub mod audit_keys;
 mod batch;
+pub mod bulk;
 pub mod catalog;
 pub mod checkpoints;
 pub mod commerce;

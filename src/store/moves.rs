@@ -136,6 +136,8 @@ pub const MOVED: &[(&str, Sql)] = &[
     rows!("virtual_servers"),
     rows!("quotas", concat!(", holder = ", moved!("holder"))),
     rows!("quota_requests"),
+    rows!("batch_items", "batch_id" of "batches"),
+    rows!("batches"),
     rows!("quotes"),
     rows!("orders"),
     rows!("subscriptions"),

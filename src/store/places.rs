@@ -31,6 +31,7 @@ pub async fn place(conn: &mut Conn, id: &str) -> Result<Option<Path>> {
         "sub" => path!("subscriptions"),
         "svc" => path!("services"),
         "res" => path!("resources"),
+        "bat" => path!("batches"),
         "op" => path!("operations"),
         "whk" => path!("webhook_endpoints"),
         "dlv" => path!("deliveries"),

@@ -90,6 +90,24 @@ pub const COLUMNS: &[Column] = &[
              WHERE signing_key IS NOT NULL GROUP BY 1 ORDER BY 1",
     },
     Column {
+        table: "batches",
+        column: "body",
+        page: "SELECT account_id, id AS record_id, id AS one, '' AS two, '' AS three, body AS sealed
+             FROM batches WHERE id > $1 AND body IS NOT NULL ORDER BY id LIMIT $2",
+        replace: "UPDATE batches SET body = $2 WHERE id = $1 AND body = $3",
+        count: "SELECT substr(body, 4, 16) AS name, COUNT(*) AS texts FROM batches
+             WHERE body IS NOT NULL GROUP BY 1 ORDER BY 1",
+    },
+    Column {
+        table: "batch_items",
+        column: "body",
+        page: "SELECT account_id, id AS record_id, id AS one, '' AS two, '' AS three, body AS sealed
+             FROM batch_items WHERE id > $1 AND body IS NOT NULL ORDER BY id LIMIT $2",
+        replace: "UPDATE batch_items SET body = $2 WHERE id = $1 AND body = $3",
+        count: "SELECT substr(body, 4, 16) AS name, COUNT(*) AS texts FROM batch_items
+             WHERE body IS NOT NULL GROUP BY 1 ORDER BY 1",
+    },
+    Column {
         table: "audit_keys",
         column: "key",
         page: "SELECT account_id, account_id AS record_id, account_id AS one, '' AS two, '' AS three, key AS sealed

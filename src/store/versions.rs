@@ -8,6 +8,7 @@ use crate::sql;
 pub enum Versioned {
     Account,
     Addon,
+    Batch,
     Key,
     Member,
     Order,
@@ -32,6 +33,7 @@ pub async fn lock(tx: &mut Tx, of: Versioned, id: &str) -> Result<Option<i64>> {
     let text = match of {
         Versioned::Account => version!("accounts"),
         Versioned::Addon => version!("addons"),
+        Versioned::Batch => version!("batches"),
         Versioned::Key => version!("api_keys"),
         Versioned::Member => version!("members"),
         Versioned::Order => version!("orders"),

@@ -9,6 +9,8 @@ mod addons_quotas;
 mod approvals;
 mod audit;
 mod audit_checkpoints;
+mod batch_previews;
+mod batches;
 mod branding;
 mod catalog;
 mod closings;

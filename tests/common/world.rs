@@ -65,6 +65,7 @@ pub fn actor(account: &Account, clock: &Clock) -> Actor {
         spend_cap: None,
         member_id: None,
         is_public: false,
+        batch_id: None,
         environment: account.environment,
         request_id: RequestId::new(),
         address: None,

@@ -56,6 +56,7 @@ pub fn actor(account: &Account, now: Time) -> Actor {
         spend_cap: None,
         member_id: None,
         is_public: false,
+        batch_id: None,
         environment: Environment::Live,
         request_id: RequestId::new(),
         address: None,

@@ -5,6 +5,7 @@ mod common;
 #[path = "../common/process.rs"]
 mod process;
 
+mod batches;
 mod checkpoints;
 mod ends;
 mod hosting;

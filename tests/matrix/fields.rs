@@ -28,6 +28,7 @@ on_both_servers! {
             let noun = match (operation.name.as_str(), answer.as_str()) {
                 ("resources_create", _) => "resources",
                 (_, "Order") => "orders",
+                (_, "Batch") => "batches",
                 _ => noun.expect("a path has a noun"),
             };
             let object = site.get(&format!("/v1/{noun}?limit=1")).key(by).send().await.is(200).body["data"][0].clone();

@@ -13,6 +13,8 @@ use tenantry::engine::{Engine, Parts};
 use tenantry::model::connector::{Connector, Fault};
 use tenantry::model::ids::EventId;
 use tenantry::model::{Subtree, Time};
+use tenantry::program::Roles;
+use tenantry::telemetry;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -86,6 +88,7 @@ impl Ground {
         };
         ground.keys(site, scopes).await;
         ground.catalogue(site).await;
+        ground.batches(site).await;
         ground.work(site).await;
         ground.webhooks(site).await;
         ground.quotas(site).await;
@@ -176,6 +179,35 @@ impl Ground {
             ("plans.own", plan),
             ("addons.own", addon),
             ("price_lists.own", list),
+        ]);
+    }
+
+    /// A batch that was refused in part, and one that nobody has begun.
+    async fn batches(&mut self, site: &Site) {
+        let by = &self.owner.key;
+        let refused = json!({"method": "POST", "path": format!("/v1/orders/{}/cancel", nothing("ord_"))});
+        let leave = async || {
+            let asked = json!({"items": [refused]});
+            site.post("/v1/batches").key(by).json(asked).send().await.is(202).id()
+        };
+        let metrics = telemetry::detached_metrics().unwrap().handle();
+        let roles = Roles { api: false, workers: true };
+        let worker = site.program().await.start(roles, metrics).await.unwrap();
+        let batch = leave().await;
+        until("the batch has ended", async || {
+            let found = site.get(&format!("/v1/batches/{batch}")).key(by).send().await.is(200);
+            found.body["status"] == "completed"
+        })
+        .await;
+        worker.stop().await;
+        // Of what is none and stays none.
+        let request = json!({"method": "POST", "path": "/v1/services/{id}/suspend"});
+        let asked = json!({"plan": "there-is-none", "request": request});
+        let seen = site.post("/v1/batches/preview").key(by).json(asked).send().await.is(200);
+        self.ids.extend([
+            ("batches.refused", batch),
+            ("batches.queued", leave().await),
+            ("batches.token", seen.text_at("preview_token")),
         ]);
     }
 

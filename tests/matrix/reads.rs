@@ -12,8 +12,9 @@ use super::walk::{As, steps};
 use super::*;
 
 /// What an account can read that tells of many accounts, each row of one.
-const OF_MANY: [&str; 14] = [
+const OF_MANY: [&str; 15] = [
     "accounts_list",
+    "batches_list",
     "events_list",
     "keys_list",
     "operations_list",

@@ -152,6 +152,20 @@ const REFERENCES: &[Reference] = &[
         sold: false,
     },
     Reference {
+        operation: "batches_create",
+        member: "/items/*/account_id",
+        of: "accounts.owner",
+        body: |id| json!({"items": [{"method": "DELETE", "path": "/v1/members/own", "account_id": id}]}),
+        sold: false,
+    },
+    Reference {
+        operation: "batches_preview",
+        member: "/account_id",
+        of: "accounts.owner",
+        body: |id| json!({"account_id": id, "request": {"method": "POST", "path": "/v1/services/{id}/suspend"}}),
+        sold: false,
+    },
+    Reference {
         operation: "quota_requests_create",
         member: "/account_id",
         of: "accounts.owner",

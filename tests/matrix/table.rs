@@ -190,6 +190,17 @@ pub const TABLE: &[Row] = &[
     make("quotas_check", |_| json!({"amounts": [{"key": "mail.mailboxes", "amount": 1}]})),
     make("quotas_explain", |_| json!({})),
     above(with("quotas_put", "accounts.owner", |_| json!({"ceiling": 1000}))),
+    plain("batches_list"),
+    make(
+        "batches_create",
+        |ground| json!({"items": [{"method": "DELETE", "path": "/v1/members/own", "account_id": ground.id("accounts.owner")}]}),
+    ),
+    make("batches_preview", |_| json!({"request": {"method": "POST", "path": "/v1/services/{id}/suspend"}})),
+    make("batches_create_previewed", |ground| json!({"preview_token": ground.id("batches.token")})),
+    on("batches_get", "batches.refused"),
+    on("batch_items_list", "batches.refused"),
+    on("batches_retry_failed", "batches.refused"),
+    on("batches_cancel", "batches.queued"),
     plain("quota_requests_list"),
     make("quota_requests_create", |_| json!({"key": "web.sites", "ceiling": 2_000_000_000_i64})),
     on("quota_requests_get", "quota_requests.given"),
@@ -230,8 +241,9 @@ pub const TABLE: &[Row] = &[
     on("webhook_endpoints_delete", "webhook_endpoints.own"),
 ];
 
-/// What hands out a scope, so that the caller must have that one as well.
-pub const GRANTING: &[&str] = &["storefront_keys_create", "storefront_keys_update"];
+/// What hands out a scope or tells of what another one shows, so that the caller must have that one as well.
+pub const GRANTING: &[&str] =
+    &["batches_create_previewed", "batches_preview", "storefront_keys_create", "storefront_keys_update"];
 
 /// What anybody may call, without a credential, beside OAuth's own routes.
 pub const PUBLIC: &[&str] = &["keys_report_leaked"];

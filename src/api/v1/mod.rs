@@ -20,6 +20,7 @@ macro_rules! list {
 }
 
 mod accounts;
+mod bulk;
 mod catalog;
 mod commerce;
 mod events;
@@ -35,5 +36,6 @@ pub fn routes(v1: &mut ServiceConfig) {
         .configure(commerce::routes)
         .configure(services::routes)
         .configure(quotas::routes)
+        .configure(bulk::routes)
         .configure(events::routes);
 }

@@ -71,7 +71,7 @@ pub async fn start(work: &mut Work, request_id: &str, new: NewOperation) -> Resu
         parent_id: new.parent_id,
         lock: new.lock,
         exclusive: new.exclusive,
-        lane: new.lane as i64,
+        lane: work.lane(new.lane) as i64,
         due_at: Some(Time::EPOCH).filter(|_| !new.waits),
         fence: 0,
         attempts: 0,

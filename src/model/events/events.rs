@@ -103,6 +103,10 @@ stored_as_text! {
         HoldPlaced = "hold.placed",
         HoldReleased = "hold.released",
         HoldExpired = "hold.expired",
+        /// All of its requests have been answered, well or not.
+        BatchCompleted = "batch.completed",
+        /// What was left of it is not sent.
+        BatchCancelled = "batch.cancelled",
         OperationSucceeded = "operation.succeeded",
         OperationFailed = "operation.failed",
         OperationNeedsAttention = "operation.needs_attention",

@@ -66,7 +66,7 @@ async fn keys_report_leaked(
 
 /// The text that is said to be a key.
 async fn reported(state: &State, request: &HttpRequest, payload: Payload) -> Result<SecretString, Problem> {
-    let bytes = body::read(request, payload).await?;
+    let bytes = body::read(request, payload, body::MAX_BODY).await?;
     let value = body::value(request, &bytes)?.unwrap_or(Value::Null);
     Ok(body::typed::<LeakedKey>(&state.schemas, value)?.key)
 }

@@ -3,7 +3,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::api::body::MAX_BODY;
+use crate::api::body::{MAX_BODY, MAX_BULK};
 use crate::api::caller::Caller;
 use crate::api::page::MAX_LIMIT;
 use crate::api::problem::Problem;
@@ -31,6 +31,9 @@ struct Limits {
     /// The longest body that is read, in bytes.
     #[schema(example = 262_144)]
     max_body_bytes: usize,
+    /// The longest body of a batch, in bytes.
+    #[schema(example = 5_242_880)]
+    max_batch_body_bytes: usize,
     /// The most rows that a part of a list has.
     #[schema(example = 200)]
     max_page_size: i64,
@@ -96,6 +99,7 @@ async fn limits_get(mut caller: Caller<need::AccountsRead>) -> Result<HttpRespon
             export: Cost::Export.units(),
         },
         max_body_bytes: MAX_BODY,
+        max_batch_body_bytes: MAX_BULK,
         max_page_size: MAX_LIMIT,
         idempotency_retention_seconds: state.replies_kept.as_secs(),
         token_lifetime_seconds: state.tokens.lifetime.as_secs(),

@@ -1,0 +1,4 @@
+//! Much at once: leaving requests to be sent one after the other.
+
+pub mod batches;
+pub mod selections;

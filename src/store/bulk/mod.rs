@@ -1,0 +1,4 @@
+//! Much at once.
+
+pub mod batches;
+pub mod selections;
