@@ -3,7 +3,7 @@
 pub mod access;
 pub mod admin;
 pub mod api;
-pub mod batches;
+pub mod bulk;
 pub mod cli;
 pub mod clock;
 pub mod config;

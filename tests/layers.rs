@@ -15,7 +15,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "api",
         &["access", "clock", "config", "delivery", "domain", "limits", "model", "store", "telemetry", "wire"],
     ),
-    ("batches", &["access", "api", "domain", "model", "store"]),
+    ("bulk", &["access", "api", "domain", "model", "store"]),
     ("admin", &["telemetry"]),
     ("wire", &["config"]),
     ("limits", &["model"]),

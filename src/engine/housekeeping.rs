@@ -22,7 +22,7 @@ const EVERY: Duration = Duration::from_secs(1);
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
 /// For how long sign-ups are kept that came to nothing.
 const KEEP_SIGNUPS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// For how long batches are kept that have ended.
+/// For how long batches are kept that have ended, and reconcile runs.
 const KEEP_BATCHES: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How many batches are removed at once, each with its requests.
 const BATCHES_AT_ONCE: i64 = 10;
@@ -133,11 +133,13 @@ async fn forget(engine: &Engine) -> Result<()> {
         let requests = store::accounts::requests::forget(&mut tx, requests, AT_ONCE).await?;
         let signups = store::accounts::signups::forget(&mut tx, now.minus(KEEP_SIGNUPS), AT_ONCE).await?;
         let batches = store::bulk::batches::forget(&mut tx, now.minus(KEEP_BATCHES), BATCHES_AT_ONCE).await?;
+        let runs = store::bulk::reconciles::forget(&mut tx, now.minus(KEEP_BATCHES), AT_ONCE).await?;
         let tokens = store::tokens::forget(&mut tx, now, AT_ONCE).await?;
         let assertions = store::tokens::forget_assertions(&mut tx, now, AT_ONCE).await?;
         tx.commit().await?;
         let most = answers.max(requests).max(signups).max(tokens).max(assertions);
-        if most < AT_ONCE as u64 && batches < BATCHES_AT_ONCE as u64 {
+        // Of a run first its rows go, then its differences, and then itself.
+        if most < AT_ONCE as u64 && batches < BATCHES_AT_ONCE as u64 && runs == 0 {
             return Ok(());
         }
     }

@@ -144,6 +144,7 @@ ids! {
     ResourceId = "res";
     HoldId = "hld";
     BatchId = "bat";
+    ReconcileRunId = "rcn";
     OperationId = "op";
     EventId = "evt";
     WebhookEndpointId = "whk";

@@ -71,6 +71,9 @@ scopes! {
     BatchesRead = "batches:read",
     /// Leave requests to be sent one after the other; each needs its own scope as well.
     BatchesWrite = "batches:write",
+    ReconcileRead = "reconcile:read",
+    /// Have what another system believes compared with what is.
+    ReconcileWrite = "reconcile:write",
     EventsRead = "events:read",
     WebhooksWrite = "webhooks:write",
     AuditRead = "audit:read",
@@ -110,6 +113,8 @@ impl Bundle {
                 OperationsRead,
                 BatchesRead,
                 BatchesWrite,
+                ReconcileRead,
+                ReconcileWrite,
                 EventsRead,
                 WebhooksWrite,
                 RequestsRead,
@@ -135,6 +140,8 @@ impl Bundle {
                 OperationsRead,
                 BatchesRead,
                 BatchesWrite,
+                ReconcileRead,
+                ReconcileWrite,
                 EventsRead,
                 WebhooksWrite,
                 RequestsRead,

@@ -9,7 +9,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::{App, middleware, web};
 use futures_util::FutureExt;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -21,7 +21,7 @@ use super::{Program, Stop, limits, secrets, signing};
 use crate::access::veils::Veils;
 use crate::admin::{self, Admin, Phase, Readiness};
 use crate::api::{self, Denials, Ending, Signals, State};
-use crate::batches::Batches;
+use crate::bulk::Bulk;
 use crate::config::ServerConfig;
 use crate::delivery::client::Client;
 use crate::delivery::guard::Guard;
@@ -87,9 +87,9 @@ impl Program {
         let witness = Checkpoints::of(program.clone()).await?.run(readiness.clone(), stop.clone());
         let mut workers =
             vec![tokio::spawn(keep), tokio::spawn(followed), tokio::spawn(keys), tokio::spawn(witness)];
-        let left = Arc::new(Notify::new());
+        let (left, wake) = watch::channel(());
         let signals = match roles.workers {
-            true => workers_of(&program, &guard, (ended, left.clone()), &stop, &mut workers)?,
+            true => workers_of(&program, &guard, (ended, left), &stop, &mut workers)?,
             false => Signals { queued: Arc::new(|| {}), recorded: Arc::new(|| {}), ended },
         };
         let ending = Arc::<Ending>::default();
@@ -104,13 +104,13 @@ impl Program {
         let state = state(&program, guard, signals, (denials, requests.clone()), ending.clone(), shared);
         if roles.workers {
             let worker = &program.config.worker;
-            let batches = Batches {
+            let bulk = Bulk {
                 state: state.clone(),
-                wake: left,
+                wake,
                 poll: worker.poll(),
                 lease: i64::try_from(worker.lease_seconds).unwrap_or(i64::MAX),
             };
-            workers.push(batches.start(stop.clone()));
+            workers.push(bulk.start(stop.clone()));
         }
         if let Some(listener) = listener {
             address = Some(listener.local_addr().map_err(Stop::failed)?);
@@ -162,7 +162,7 @@ fn listen(at: SocketAddr) -> Result<TcpListener, Stop> {
 fn workers_of(
     program: &Arc<Program>,
     guard: &Guard,
-    (ended, left): (broadcast::Sender<OperationId>, Arc<Notify>),
+    (ended, left): (broadcast::Sender<OperationId>, watch::Sender<()>),
     stop: &watch::Receiver<bool>,
     workers: &mut Vec<JoinHandle<()>>,
 ) -> Result<Signals, Stop> {
@@ -200,7 +200,7 @@ fn workers_of(
     Ok(Signals {
         queued: Arc::new(move || {
             engine.wake();
-            left.notify_one();
+            left.send_replace(());
         }),
         recorded: Arc::new(move || delivery.wake()),
         ended,

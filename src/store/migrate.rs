@@ -72,6 +72,7 @@ const MIGRATIONS: &[(i64, &str, Sql)] = &[
         sqlite_alone(include_str!("../../migrations/0035_types_of_accounts.sqlite.sql")),
     ),
     (36, "batches", apart!("0036_batches")),
+    (37, "reconcile runs", apart!("0037_reconcile_runs")),
 ];
 
 const fn both(text: &'static str) -> Sql {

@@ -32,6 +32,7 @@ pub async fn place(conn: &mut Conn, id: &str) -> Result<Option<Path>> {
         "svc" => path!("services"),
         "res" => path!("resources"),
         "bat" => path!("batches"),
+        "rcn" => path!("reconcile_runs"),
         "op" => path!("operations"),
         "whk" => path!("webhook_endpoints"),
         "dlv" => path!("deliveries"),

@@ -54,6 +54,7 @@ mod quotas;
 mod quotes;
 mod rate_classes;
 mod raw;
+mod reconciles;
 mod replicas;
 mod requests;
 mod required_keys;

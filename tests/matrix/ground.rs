@@ -182,7 +182,7 @@ impl Ground {
         ]);
     }
 
-    /// A batch that was refused in part, and one that nobody has begun.
+    /// A batch that was refused, one that nobody has begun, a comparison that is done and one that is open.
     async fn batches(&mut self, site: &Site) {
         let by = &self.owner.key;
         let refused = json!({"method": "POST", "path": format!("/v1/orders/{}/cancel", nothing("ord_"))});
@@ -199,7 +199,16 @@ impl Ground {
             found.body["status"] == "completed"
         })
         .await;
+        let run = async || site.post("/v1/reconcile_runs").key(by).send().await.is(201).id();
+        let compared = run().await;
+        site.post(&format!("/v1/reconcile_runs/{compared}/compare")).key(by).send().await.is(202);
+        until("the run is compared", async || {
+            let found = site.get(&format!("/v1/reconcile_runs/{compared}")).key(by).send().await.is(200);
+            found.body["status"] == "compared"
+        })
+        .await;
         worker.stop().await;
+        self.ids.extend([("reconcile_runs.compared", compared), ("reconcile_runs.open", run().await)]);
         // Of what is none and stays none.
         let request = json!({"method": "POST", "path": "/v1/services/{id}/suspend"});
         let asked = json!({"plan": "there-is-none", "request": request});

@@ -12,7 +12,7 @@ use super::walk::{As, steps};
 use super::*;
 
 /// What an account can read that tells of many accounts, each row of one.
-const OF_MANY: [&str; 15] = [
+const OF_MANY: [&str; 16] = [
     "accounts_list",
     "batches_list",
     "events_list",
@@ -20,6 +20,7 @@ const OF_MANY: [&str; 15] = [
     "operations_list",
     "orders_list",
     "quota_requests_list",
+    "reconcile_runs_list",
     "resources_list",
     "search_find",
     "servers_list",

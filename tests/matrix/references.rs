@@ -166,6 +166,13 @@ const REFERENCES: &[Reference] = &[
         sold: false,
     },
     Reference {
+        operation: "reconcile_runs_create",
+        member: "/account_id",
+        of: "accounts.owner",
+        body: |id| json!({"account_id": id}),
+        sold: false,
+    },
+    Reference {
         operation: "quota_requests_create",
         member: "/account_id",
         of: "accounts.owner",

@@ -6,85 +6,20 @@ use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use tenantry::domain::services::holds::On;
 use tenantry::model::Json;
 use tenantry::model::accounts::members::{Member, MemberRole};
-use tenantry::model::bulk::{Batch, BatchItemStatus, BatchMethod, BatchStatus, item_id};
 use tenantry::model::catalog::addons::Addon;
 use tenantry::model::catalog::items::ItemId;
 use tenantry::model::catalog::plans::PlanStatus;
 use tenantry::model::catalog::price_lists::{Adjustment, Offers, Plain, Price, PriceList, Rule};
 use tenantry::model::commerce::orders::Order;
-use tenantry::model::ids::{AccountId, AddonId, BatchId, KeyId, MemberId, PriceListId};
+use tenantry::model::ids::{AccountId, AddonId, KeyId, MemberId, PriceListId};
 use tenantry::store::Tx;
-use tenantry::store::bulk::batches::{Answered, NewBatchItem, Next, Turned};
 use tenantry::store::replies::Slot;
-use tenantry::store::{accounts, audit, bulk, catalog, commerce, events, moves, replies, services};
+use tenantry::store::{accounts, audit, catalog, commerce, events, moves, replies, services};
 
+use super::bulk;
 use super::common::world::domain;
 use super::common::{Recording, World};
 use super::*;
-
-/// Leaves a batch and has it worked on.
-async fn batches(tx: &mut Tx, world: &World) {
-    let (of, now) = (&world.operator, world.clock.now());
-    let left = Batch {
-        id: BatchId::new(),
-        account_id: of.id,
-        path: of.path.clone(),
-        principal_id: of.id,
-        key_id: KeyId::new(),
-        claims: None,
-        body: None,
-        dry_run: false,
-        status: BatchStatus::Running,
-        total: 1,
-        succeeded: 0,
-        failed: 0,
-        cancelled: 0,
-        fence: 0,
-        version: 1,
-        created_at: now,
-        started_at: None,
-        ended_at: None,
-        updated_at: now,
-    };
-    let item = NewBatchItem {
-        id: item_id(left.id, 0),
-        place: 0,
-        method: BatchMethod::Delete,
-        target: "/v1/members/own".into(),
-        subject_id: None,
-        if_match: None,
-        body: None,
-    };
-    bulk::batches::insert(tx, &left).await.unwrap();
-    bulk::batches::insert_items(tx, &left, &[item]).await.unwrap();
-    assert!(bulk::batches::under_way(tx, of.id).await.unwrap() > 0);
-    assert!(!bulk::batches::page(tx, None, 5).await.unwrap().is_empty());
-    // A worker's claim reads all that wait, which are few.
-    let batch = left;
-    assert_eq!(bulk::batches::items(tx, batch.id, None, None, 5).await.unwrap().len(), 1);
-    let pending = Some(BatchItemStatus::Pending);
-    let items = bulk::batches::items(tx, batch.id, pending, None, 5).await.unwrap();
-    let told = Answered {
-        status: BatchItemStatus::Failed,
-        answer_status: 404,
-        resource_id: None,
-        operation_id: None,
-        problem: None,
-    };
-    bulk::batches::answer(tx, &items[0], &told).await.unwrap();
-    let next = Next::On(60);
-    assert_eq!(bulk::batches::count(tx, &batch, 0, 1, next, now).await.unwrap(), Some(BatchStatus::Running));
-    let (from, to) = (BatchItemStatus::Failed, BatchItemStatus::Cancelled);
-    assert_eq!(bulk::batches::turn_items(tx, batch.id, from, to).await.unwrap(), 1);
-    bulk::batches::end(tx, &batch, BatchStatus::Completed, 0, now)
-        .await
-        .unwrap()
-        .expect("it is the worker's");
-    let ended = bulk::batches::find(tx, batch.id).await.unwrap().unwrap();
-    let again = Turned { status: BatchStatus::Queued, failed: 0 };
-    assert!(bulk::batches::turn(tx, &ended, again, now).await.unwrap());
-    assert_eq!(bulk::batches::forget(tx, now, 5).await.unwrap(), 0);
-}
 
 /// Does once what callers do most, all of it on the one connection of the world's database.
 async fn everyday(world: &World, name: &str, sequence: i64) {
@@ -104,7 +39,8 @@ async fn everyday(world: &World, name: &str, sequence: i64) {
     prices(&mut tx, world, &order).await;
     addons(&mut tx, world, name).await;
     members(&mut tx, world, name).await;
-    batches(&mut tx, world).await;
+    bulk::batches(&mut tx, world).await;
+    bulk::reconciles(&mut tx, world, subscription).await;
     let path = &tenant.path;
     commerce::transfers::in_flight(&mut tx, path, &[service]).await.unwrap();
     commerce::transfers::forget_failures(&mut tx, path, &[service]).await.unwrap();

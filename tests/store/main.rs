@@ -7,6 +7,7 @@ mod common;
 #[path = "../common/process.rs"]
 mod process;
 
+mod bulk;
 mod cancelled;
 mod copies;
 mod crash;

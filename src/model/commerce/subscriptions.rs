@@ -117,9 +117,14 @@ impl Subscription {
         Charges::together(plan.into_iter().chain(addons)).map(Charges::of_running)
     }
 
+    /// What the holds in force leave.
+    pub fn access(&self) -> Access {
+        Access::of_weight(self.held.unwrap_or_default())
+    }
+
     /// The subscription as callers see it at a time.
     pub fn seen_at(self, now: Time) -> SubscriptionView {
-        let access = Access::of_weight(self.held.unwrap_or_default());
+        let access = self.access();
         let status = match self.runs() && access == Access::Suspended {
             true => SubscriptionStatus::Suspended,
             false => self.standing(),

@@ -107,6 +107,8 @@ stored_as_text! {
         BatchCompleted = "batch.completed",
         /// What was left of it is not sent.
         BatchCancelled = "batch.cancelled",
+        /// What was believed has been compared with what is.
+        ReconcileRunCompared = "reconcile_run.compared",
         OperationSucceeded = "operation.succeeded",
         OperationFailed = "operation.failed",
         OperationNeedsAttention = "operation.needs_attention",

@@ -1,4 +1,5 @@
 //! Much at once.
 
 pub mod batches;
+pub mod reconciles;
 pub mod selections;

@@ -1,6 +1,8 @@
+use std::collections::BTreeSet;
+
 use crate::model::commerce::subscriptions::{Subscription, SubscriptionStatus};
 use crate::model::ids::SubscriptionId;
-use crate::model::{Path, Time};
+use crate::model::{Json, Path, Time};
 use crate::sql;
 use crate::store::{Conn, Result, Tx};
 
@@ -65,6 +67,28 @@ pub async fn page(
     .limit(limit)
     .all()
     .await
+}
+
+/// The subtree's subscriptions that are called so, by their `external_id` or identifier; so many of each at most.
+pub async fn called(conn: &mut Conn, names: &BTreeSet<&str>, limit: i64) -> Result<Vec<Subscription>> {
+    macro_rules! by {
+        ($column:literal) => {
+            sql!(
+                "SELECT " columns!() ", " held("s.path", "s.id") " AS held
+                 FROM subscriptions s
+                 WHERE " $column " " sqlite("IN (SELECT value FROM json_each($1))")
+                 pg("= ANY (ARRAY(SELECT value FROM jsonb_array_elements_text($1)))")
+                 " AND s.path >= $2 AND s.path < $3 ORDER BY s.path, s.id LIMIT $4"
+            )
+        };
+    }
+    let mut found = Vec::new();
+    for statement in [by!("s.external_id"), by!("s.id")] {
+        found.extend(
+            conn.query(statement).bind(Json(names)).within().limit(limit).all::<Subscription>().await?,
+        );
+    }
+    Ok(found)
 }
 
 pub async fn set_status(

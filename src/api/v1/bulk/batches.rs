@@ -14,7 +14,7 @@ use crate::api::routes::Routes;
 use crate::domain::Error;
 use crate::domain::bulk::batches::{self, Leaving};
 use crate::model::Path;
-use crate::model::bulk::{Batch, BatchItemStatus, BatchItemView, BatchMethod, BatchView, item_id};
+use crate::model::bulk::{Batch, BatchItemStatus, BatchItemView, BatchMethod, BatchView, Repair, item_id};
 use crate::model::ids::{AccountId, BatchId};
 use crate::model::scopes::need;
 use crate::store;
@@ -53,7 +53,8 @@ async fn batches_list(mut caller: Caller<need::BatchesRead>) -> Result<HttpRespo
 /// One request of a batch.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct NewBatchItemBody {
+#[schema(as = NewBatchItem)]
+pub(super) struct NewBatchItemBody {
     method: BatchMethod,
     /// Of an operation of this API that takes an `Idempotency-Key`, without a query. Those that answer with a secret, and
     /// batches, are not taken.
@@ -72,6 +73,16 @@ struct NewBatchItemBody {
     /// The request's body. It is kept sealed until the request is done, and told to nobody.
     #[schema(nullable = false)]
     body: Option<Map<String, Value>>,
+}
+
+impl From<Repair> for NewBatchItemBody {
+    fn from(Repair { method, path, body }: Repair) -> Self {
+        let body = match body {
+            Value::Object(body) => Some(body),
+            _ => None,
+        };
+        Self { method, path, account_id: None, if_match: None, body }
+    }
 }
 
 /// A new batch.
@@ -149,7 +160,7 @@ pub(super) fn check_operation(routes: &Routes, method: &Method, path: &str, at: 
     }
 }
 
-fn sealed(
+pub(super) fn sealed(
     sealer: &Sealer,
     account: AccountId,
     batch: BatchId,

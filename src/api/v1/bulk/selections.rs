@@ -38,6 +38,7 @@ const LONGEST_BODY: usize = 4096;
 /// The request to be sent for each.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewSelectionRequest)]
 struct SelectionRequestBody {
     method: BatchMethod,
     /// Of an operation on a service or a subscription, with `{id}` for its identifier.
