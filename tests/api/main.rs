@@ -48,6 +48,7 @@ mod prices_orders;
 mod prices_rules;
 mod proration;
 mod quota_checks;
+mod quota_recounts;
 mod quota_requests;
 mod quota_thresholds;
 mod quotas;

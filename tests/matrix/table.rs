@@ -212,6 +212,7 @@ pub const TABLE: &[Row] = &[
     on("reconcile_runs_compare", "reconcile_runs.open"),
     on("reconcile_differences_list", "reconcile_runs.compared"),
     with("reconcile_runs_apply", "reconcile_runs.compared", |_| json!({"kinds": ["status"]})),
+    on("quotas_recount", "accounts.owner"),
     plain("quota_requests_list"),
     make("quota_requests_create", |_| json!({"key": "web.sites", "ceiling": 2_000_000_000_i64})),
     on("quota_requests_get", "quota_requests.given"),

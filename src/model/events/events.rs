@@ -52,6 +52,8 @@ stored_as_text! {
         /// What a list was to say of a plan or add-on from a time ahead was taken back.
         PriceWithdrawn = "price.withdrawn",
         QuotaChanged = "quota.changed",
+        /// Counters were set right by counting anew.
+        QuotaRecounted = "quota.recounted",
         QuotaThreshold = "quota.threshold",
         QuotaRequestCreated = "quota_request.created",
         QuotaRequestApproved = "quota_request.approved",

@@ -108,6 +108,20 @@ pub async fn between(conn: &mut Conn, from: &str, to: &str) -> Result<Vec<Quota>
     .await
 }
 
+/// How many rows the accounts between two paths have, counted up to a number.
+pub async fn count_between(conn: &mut Conn, from: &str, to: &str, most: i64) -> Result<i64> {
+    let row: (i64,) = conn
+        .query(
+            "SELECT COUNT(*) FROM (SELECT 1 FROM quotas WHERE path >= $1 AND path < $2 LIMIT $3) AS ceilings",
+        )
+        .bind(from)
+        .bind(to)
+        .bind(most)
+        .one()
+        .await?;
+    Ok(row.0)
+}
+
 /// Every row for a key in the subtree, from the top down.
 pub async fn of_key(conn: &mut Conn, key: QuotaKey) -> Result<Vec<Quota>> {
     conn.query(sql!(

@@ -1,6 +1,6 @@
 use serde_json::{Map, Value};
 
-use crate::model::ids::{AccountId, ResourceId, ServiceId};
+use crate::model::ids::{AccountId, ResourceId, ServiceId, SubscriptionId};
 use crate::model::services::resources::{Resource, ResourceLifecycle};
 use crate::model::services::specs::{ResourceSpec, ResourceType};
 use crate::model::{Json, Path, Time};
@@ -147,6 +147,22 @@ pub async fn present(conn: &mut Conn, service: ServiceId) -> Result<Vec<Resource
 }
 
 /// Moves the resource on; what was observed, if given, is kept.
+/// What is in the services of the accounts between two paths, each with the subscription it is of.
+pub async fn specs_between(
+    conn: &mut Conn,
+    from: &str,
+    to: &str,
+) -> Result<Vec<(SubscriptionId, Json<ResourceSpec>)>> {
+    conn.query(
+        "SELECT s.subscription_id, r.spec FROM resources r JOIN services s ON s.id = r.service_id
+         WHERE r.path >= $1 AND r.path < $2 AND r.lifecycle NOT IN ('failed', 'deleted')",
+    )
+    .bind(from)
+    .bind(to)
+    .all()
+    .await
+}
+
 pub async fn set_lifecycle(
     tx: &mut Tx,
     id: ResourceId,

@@ -1,4 +1,4 @@
-use actix_web::{HttpResponse, get, put};
+use actix_web::{HttpResponse, get, post, put};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -10,7 +10,7 @@ use crate::api::problem::Problem;
 use crate::domain::accounts::accounts;
 use crate::domain::{Error, quotas};
 use crate::model::ids::{AccountId, SubscriptionId};
-use crate::model::quotas::{Mode, Quota, QuotaKey, QuotaView};
+use crate::model::quotas::{Mode, Quota, QuotaKey, QuotaView, Recount};
 use crate::model::scopes::need;
 use crate::store;
 
@@ -19,6 +19,7 @@ pub fn routes(v1: &mut ServiceConfig) {
         .service(quotas_of_account)
         .service(quotas_get)
         .service(quotas_put)
+        .service(quotas_recount)
         .service(quotas_of_subscription);
 }
 
@@ -147,6 +148,23 @@ async fn quotas_put(mut caller: Caller<need::QuotasWrite>) -> Result<HttpRespons
             Ok(answer.version(version).about(format!("{id}/{key}")))
         })
         .await
+}
+
+/// Count anew
+///
+/// What is taken of the ceilings at and below an account, from the resources, subscriptions and accounts that there are; what was
+/// counted wrongly is set right, here and in the levels above, and told. With `dry_run=true` it is told and left. Nothing else
+/// can be taken meanwhile: it is for at most 10,000 ceilings, at quiet hours.
+#[utoipa::path(
+    tag = "quotas",
+    security(("oauth2" = ["quotas:write"])),
+    params(("id" = AccountId, Path)),
+    responses((status = 200, description = "What was set right", body = Recount)),
+)]
+#[post("/accounts/{id}/quotas/recount")]
+async fn quotas_recount(caller: Caller<need::QuotasWrite>) -> Result<HttpResponse, Problem> {
+    let id = caller.account_id()?;
+    caller.write(async move |work, _| Ok(Answer::ok(&quotas::recount(work, id).await?).about(id))).await
 }
 
 /// Show a subscription's ceilings
