@@ -10,6 +10,8 @@ CREATE TABLE batches (
     -- Sealed: the body of all items that have none of their own.
     body         TEXT,
     dry_run      BOOLEAN     NOT NULL,
+    -- Until when its requests are sent.
+    good_until   TIMESTAMPTZ NOT NULL,
     status       TEXT        NOT NULL
         CHECK (status IN ('queued', 'running', 'cancelling', 'completed', 'cancelled')),
     total        BIGINT      NOT NULL,
@@ -28,6 +30,8 @@ CREATE TABLE batches (
 CREATE INDEX batches_by_place ON batches (path, id);
 CREATE INDEX batches_due ON batches (due_at, id) WHERE due_at IS NOT NULL;
 CREATE INDEX batches_under_way ON batches (account_id) WHERE due_at IS NOT NULL;
+-- Of one account one is worked on at a time.
+CREATE UNIQUE INDEX batches_running ON batches (account_id) WHERE status = 'running';
 CREATE INDEX batches_ended ON batches (ended_at) WHERE ended_at IS NOT NULL;
 
 CREATE TABLE batch_items (

@@ -1,9 +1,10 @@
 -- What a billing system believes of subscriptions, and where it differs from what is.
 CREATE TABLE reconcile_runs (
     id           TEXT COLLATE "C" NOT NULL PRIMARY KEY,
-    -- Of what is at and below this account.
     account_id   TEXT COLLATE "C" NOT NULL REFERENCES accounts (id),
     path         TEXT COLLATE "C" NOT NULL,
+    -- The subscriptions at and below this account are compared.
+    compared_id  TEXT COLLATE "C" NOT NULL,
     -- Whose holds are its own.
     principal_id TEXT COLLATE "C" NOT NULL,
     status       TEXT COLLATE "C" NOT NULL CHECK (status IN ('open', 'comparing', 'compared')),
@@ -45,7 +46,7 @@ CREATE TABLE reconcile_differences (
     account_id      TEXT COLLATE "C" NOT NULL REFERENCES accounts (id),
     path            TEXT COLLATE "C" NOT NULL,
     kind            TEXT COLLATE "C" NOT NULL
-        CHECK (kind IN ('unknown', 'ambiguous', 'not_listed', 'status', 'plan', 'quantity')),
+        CHECK (kind IN ('unknown', 'ambiguous', 'not_listed', 'ended', 'status', 'plan', 'quantity')),
     name            TEXT COLLATE "C",
     subscription_id TEXT COLLATE "C",
     theirs          JSONB,

@@ -1,9 +1,10 @@
 -- What a billing system believes of subscriptions, and where it differs from what is.
 CREATE TABLE reconcile_runs (
     id           TEXT        NOT NULL PRIMARY KEY,
-    -- Of what is at and below this account.
     account_id   TEXT        NOT NULL REFERENCES accounts (id),
     path         TEXT        NOT NULL,
+    -- The subscriptions at and below this account are compared.
+    compared_id  TEXT        NOT NULL,
     -- Whose holds are its own.
     principal_id TEXT        NOT NULL,
     status       TEXT        NOT NULL CHECK (status IN ('open', 'comparing', 'compared')),
@@ -45,7 +46,7 @@ CREATE TABLE reconcile_differences (
     account_id      TEXT        NOT NULL REFERENCES accounts (id),
     path            TEXT        NOT NULL,
     kind            TEXT        NOT NULL
-        CHECK (kind IN ('unknown', 'ambiguous', 'not_listed', 'status', 'plan', 'quantity')),
+        CHECK (kind IN ('unknown', 'ambiguous', 'not_listed', 'ended', 'status', 'plan', 'quantity')),
     name            TEXT,
     subscription_id TEXT,
     theirs          JSONB,

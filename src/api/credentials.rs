@@ -36,7 +36,7 @@ pub struct Authenticated {
 /// Whose credential the request carries, and the scopes it may use.
 pub async fn authenticate(state: &State, request: &HttpRequest, now: Time) -> Result<Authenticated, Problem> {
     if let Some(of) = OnBehalf::of(request) {
-        return inside::authenticate(state, of, now).await;
+        return inside::authenticate(state, request, of, now).await;
     }
     let Some(told) = request.headers().get(header::AUTHORIZATION) else {
         return Err(challenge(

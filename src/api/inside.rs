@@ -18,6 +18,7 @@ use futures_util::stream;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::credentials::{self, Authenticated};
+use super::denials::came_with;
 use super::middleware::around;
 use super::problem::Problem;
 use super::state::State;
@@ -32,6 +33,8 @@ pub struct OnBehalf {
     pub key_id: KeyId,
     /// What the access token said, if it was one.
     pub claims: Option<Arc<Claims>>,
+    /// What it is sent once under. No caller can say the same: theirs have no spaces.
+    pub idempotency_key: String,
 }
 
 impl OnBehalf {
@@ -41,11 +44,19 @@ impl OnBehalf {
     }
 }
 
-/// Whose credential stands behind the request, if it is good still.
-pub async fn authenticate(state: &State, of: OnBehalf, now: Time) -> Result<Authenticated, Problem> {
+/// Whose credential stands behind the request, if it is good still. A token lets nobody in after its end: it could not be
+/// revoked any more.
+pub async fn authenticate(
+    state: &State,
+    request: &HttpRequest,
+    of: OnBehalf,
+    now: Time,
+) -> Result<Authenticated, Problem> {
     let invalid = || credentials::invalid_token(state);
     let known = state.principals.find(&state.db, of.key_id, now).await?.ok_or_else(invalid)?;
+    came_with(request, &known);
     match of.claims {
+        Some(claims) if claims.exp <= now.as_seconds() => None,
         Some(claims) => credentials::granted(state, claims, known, now).await?,
         None => credentials::held(known, now),
     }

@@ -71,6 +71,7 @@ const APART: &[&str] = &[
     "batches_retry_failed",
     "keys_create",
     "keys_rotate",
+    "reconcile_runs_apply",
     "signups_issue_token",
     "webhook_endpoints_create",
     "webhook_endpoints_rotate_secret",

@@ -17,6 +17,8 @@ use crate::domain::{Error, Result};
 use crate::model::Subtree;
 use crate::model::bulk::{Batch, BatchItem, BatchItemStatus, BatchStatus};
 use crate::store::bulk::batches::{self as store, Answered, Next};
+use crate::store::faults::is_unique_violation;
+use crate::store::replies::is_answered;
 
 /// How many batches a process works on at once, each of another account.
 const AT_ONCE: usize = 4;
@@ -53,6 +55,10 @@ pub async fn run(mut bulk: Bulk, mut stop: watch::Receiver<bool>) {
 impl Bulk {
     async fn claim(&self) -> Option<Batch> {
         let claimed = async {
+            // Nobody waits for a look.
+            if !store::is_due(&mut self.state.db.read(Subtree::everything()).await?).await? {
+                return Ok(None);
+            }
             let mut tx = self.state.db.write(Subtree::everything()).await?;
             let batch = store::claim(&mut tx, self.lease, self.state.clock.now()).await?;
             match batch {
@@ -63,6 +69,8 @@ impl Bulk {
         };
         match claimed.await {
             Ok(batch) => batch,
+            // Another worker has one of the same account, from this moment on.
+            Err(Error::Store(error)) if is_unique_violation(&error) => None,
             Err(error) => {
                 warn!(%error, "no batch could be taken up");
                 sleep(AFTER_FAILURE).await;
@@ -82,9 +90,13 @@ impl Bulk {
 
     async fn send_all(&self, inside: &Inside, batch: &Batch, stop: &watch::Receiver<bool>) -> Result<()> {
         if batch.status == BatchStatus::Cancelling {
+            self.record_done(inside, batch).await?;
             return self.end(batch, BatchStatus::Cancelled).await;
         }
         loop {
+            if batch.good_until <= self.state.clock.now() {
+                return self.end(batch, BatchStatus::Cancelled).await;
+            }
             let items = self.pending(batch).await?;
             if items.is_empty() {
                 return self.end(batch, BatchStatus::Completed).await;
@@ -104,6 +116,19 @@ impl Bulk {
                 }
             }
         }
+    }
+
+    /// Records the request that was done by whoever had the batch before and did not come to record it: it is answered again.
+    async fn record_done(&self, inside: &Inside, batch: &Batch) -> Result<()> {
+        let Some(next) = self.pending(batch).await?.into_iter().next() else { return Ok(()) };
+        let mut conn = self.state.db.read(Subtree::everything()).await?;
+        let subject = next.subject_id.unwrap_or(batch.account_id);
+        if is_answered(&mut conn, batch.principal_id, subject, &item::key(&next)).await? {
+            drop(conn);
+            let told = item::send(&self.state, inside, batch, &next).await;
+            self.record(batch, &next, &told.answered, Next::On(self.lease)).await?;
+        }
+        Ok(())
     }
 
     async fn pending(&self, batch: &Batch) -> Result<Vec<BatchItem>> {

@@ -51,13 +51,17 @@ pub async fn send(state: &State, inside: &Inside, batch: &Batch, item: &BatchIte
     }
 }
 
+/// What the request is done once under.
+pub fn key(item: &BatchItem) -> String {
+    format!("batch {}", item.id)
+}
+
 /// The request as it was left; none if it can no more be read.
 fn asked(state: &State, batch: &Batch, item: &BatchItem) -> Option<Asked> {
     let claims = batch.claims.as_ref().map(|claims| serde_json::from_value::<Claims>(claims.0.clone()));
     let claims = claims.transpose().ok()?;
     let own = claims.as_ref().map_or(batch.principal_id, |claims| claims.acct);
-    let key = format!("batch:{}", item.id);
-    let mut headers = vec![(HeaderName::from_static("idempotency-key"), HeaderValue::try_from(key).ok()?)];
+    let mut headers = Vec::new();
     let subject = item.subject_id.unwrap_or(batch.account_id);
     if subject != own {
         let subject = HeaderValue::try_from(subject.to_string()).ok()?;
@@ -67,7 +71,12 @@ fn asked(state: &State, batch: &Batch, item: &BatchItem) -> Option<Asked> {
         headers.push((header::IF_MATCH, HeaderValue::try_from(tags).ok()?));
     }
     let query = if batch.dry_run { "?dry_run=true" } else { "" };
-    let on_behalf = OnBehalf { batch_id: batch.id, key_id: batch.key_id, claims: claims.map(Arc::new) };
+    let on_behalf = OnBehalf {
+        batch_id: batch.id,
+        key_id: batch.key_id,
+        claims: claims.map(Arc::new),
+        idempotency_key: key(item),
+    };
     Some(Asked {
         method: Method::from_bytes(item.method.as_str().as_bytes()).ok()?,
         target: Uri::try_from(format!("{}{query}", item.target)).ok()?,

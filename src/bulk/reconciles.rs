@@ -1,12 +1,15 @@
 //! Comparing, a little in each transaction, so that nobody waits for it.
 
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::warn;
 
 use super::{AFTER_FAILURE, Bulk, LONGEST_POLL};
-use crate::domain::Result;
 use crate::domain::bulk::reconciles as domain;
+use crate::domain::{Error, Result};
 use crate::model::Subtree;
 use crate::model::bulk::{ReconcileRun, ReconcileStatus};
 use crate::store::bulk::reconciles as store;
@@ -15,7 +18,7 @@ use crate::store::bulk::reconciles as store;
 pub async fn run(mut bulk: Bulk, mut stop: watch::Receiver<bool>) {
     let mut pause = bulk.poll;
     while !*stop.borrow() {
-        match some(&bulk, &stop).await {
+        match AssertUnwindSafe(some(&bulk, &stop)).catch_unwind().await.unwrap_or(Err(Error::Busy)) {
             Ok(true) => pause = bulk.poll,
             Ok(false) => {
                 tokio::select! {
@@ -58,6 +61,10 @@ async fn some(bulk: &Bulk, stop: &watch::Receiver<bool>) -> Result<bool> {
 }
 
 async fn claim(bulk: &Bulk) -> Result<Option<ReconcileRun>> {
+    // Nobody waits for a look.
+    if !store::is_due(&mut bulk.state.db.read(Subtree::everything()).await?).await? {
+        return Ok(None);
+    }
     let mut tx = bulk.state.db.write(Subtree::everything()).await?;
     let run = store::claim(&mut tx, bulk.lease, bulk.state.clock.now()).await?;
     match run {

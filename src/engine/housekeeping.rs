@@ -24,8 +24,6 @@ const FORGET_EVERY: Duration = Duration::from_secs(3600);
 const KEEP_SIGNUPS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// For how long batches are kept that have ended, and reconcile runs.
 const KEEP_BATCHES: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// How many batches are removed at once, each with its requests.
-const BATCHES_AT_ONCE: i64 = 10;
 /// How many holds, subscriptions or sign-ups are turned, or old rows removed, in one transaction.
 const AT_ONCE: i64 = 200;
 /// How many quotas are told of in one: whoever records something of their accounts waits for it.
@@ -132,14 +130,16 @@ async fn forget(engine: &Engine) -> Result<()> {
         let answers = store::replies::forget(&mut tx, answers, AT_ONCE).await?;
         let requests = store::accounts::requests::forget(&mut tx, requests, AT_ONCE).await?;
         let signups = store::accounts::signups::forget(&mut tx, now.minus(KEEP_SIGNUPS), AT_ONCE).await?;
-        let batches = store::bulk::batches::forget(&mut tx, now.minus(KEEP_BATCHES), BATCHES_AT_ONCE).await?;
-        let runs = store::bulk::reconciles::forget(&mut tx, now.minus(KEEP_BATCHES), AT_ONCE).await?;
         let tokens = store::tokens::forget(&mut tx, now, AT_ONCE).await?;
         let assertions = store::tokens::forget_assertions(&mut tx, now, AT_ONCE).await?;
         tx.commit().await?;
         let most = answers.max(requests).max(signups).max(tokens).max(assertions);
-        // Of a run first its rows go, then its differences, and then itself.
-        if most < AT_ONCE as u64 && batches < BATCHES_AT_ONCE as u64 && runs == 0 {
+        // These have much below them, which goes first.
+        let mut tx = parts.db.write(Subtree::everything()).await?;
+        let batches = store::bulk::batches::forget(&mut tx, now.minus(KEEP_BATCHES), AT_ONCE).await?;
+        let runs = store::bulk::reconciles::forget(&mut tx, now.minus(KEEP_BATCHES), AT_ONCE).await?;
+        tx.commit().await?;
+        if most < AT_ONCE as u64 && batches.max(runs) == 0 {
             return Ok(());
         }
     }

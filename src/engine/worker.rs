@@ -16,6 +16,7 @@ use crate::domain::{Error, Result, Work};
 use crate::model::Subtree;
 use crate::model::services::operations::{Operation, OperationError, OperationStatus, StepStatus};
 use crate::store;
+use crate::store::faults::is_unique_violation;
 
 /// The longest that an idle slot waits before it looks again.
 const LONGEST_POLL: Duration = Duration::from_secs(1);
@@ -106,10 +107,6 @@ impl Engine {
         .instrument(span)
         .await;
     }
-}
-
-fn is_unique_violation(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|error| error.is_unique_violation())
 }
 
 async fn claim(engine: &Engine) -> Result<Option<Operation>> {

@@ -140,8 +140,6 @@ impl Bundle {
                 OperationsRead,
                 BatchesRead,
                 BatchesWrite,
-                ReconcileRead,
-                ReconcileWrite,
                 EventsRead,
                 WebhooksWrite,
                 RequestsRead,

@@ -290,12 +290,13 @@ impl Running {
             handle.stop(true).await;
             let _ = ended.await;
         }
+        for worker in self.workers.drain(..) {
+            let _ = worker.await;
+        }
+        // Workers send requests of batches, which may be refused.
         if let Some((end, ended)) = self.recorder.take() {
             end.send_replace(true);
             let _ = ended.await;
-        }
-        for worker in self.workers.drain(..) {
-            let _ = worker.await;
         }
         if let Some((handle, ended)) = self.admin.take() {
             handle.stop(true).await;

@@ -69,3 +69,8 @@ pub(super) fn is_lost_sync(error: &Error) -> bool {
 fn has_code(error: &dyn DatabaseError, codes: &[&str]) -> bool {
     error.code().is_some_and(|code| codes.contains(&code.as_ref()))
 }
+
+/// Whether a row was refused because there is one of its kind.
+pub fn is_unique_violation(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.is_unique_violation())
+}

@@ -1,6 +1,6 @@
 //! What was answered to requests that carried an Idempotency-Key.
 
-use super::{Result, Tx};
+use super::{Conn, Result, Tx};
 use crate::model::ids::{AccountId, OperationId};
 use crate::model::{Path, Time};
 
@@ -61,6 +61,25 @@ pub async fn find(tx: &mut Tx, slot: &Slot<'_>) -> Result<Option<Reply>> {
     .bind(slot.key)
     .optional()
     .await
+}
+
+/// Whether something was answered under the key.
+pub async fn is_answered(
+    conn: &mut Conn,
+    principal: AccountId,
+    subject: AccountId,
+    key: &str,
+) -> Result<bool> {
+    let row: Option<(String,)> = conn
+        .query(
+            "SELECT key FROM replies WHERE principal_id = $1 AND subject_id = $2 AND key = $3 AND status > 0",
+        )
+        .bind(principal)
+        .bind(subject)
+        .bind(key)
+        .optional()
+        .await?;
+    Ok(row.is_some())
 }
 
 /// Takes a key whose answer is no longer kept; says whether nobody else took it first.

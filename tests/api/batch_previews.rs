@@ -87,6 +87,15 @@ on_both_servers! {
         let read = site.get(&format!("/v1/subscriptions/{}", stays.subscription)).key(by).send().await.is(200);
         assert_eq!(read.body["cancel_at"], Value::Null, "it was tried");
         let of_services = json!({"service_type": "mail", "request": asked["request"]});
+        for (length, fits) in [(2020, true), (2100, false)] {
+            let mut long = asked.clone();
+            long["request"]["body"] = json!({"when": "z".repeat(length)});
+            let seen = preview(site, by, long).send().await;
+            match fits {
+                true => { leave(site, by, &seen.is(200).text_at("preview_token")).send().await.is(202); }
+                false => { seen.refused(422, "validation_failed"); }
+            }
+        }
         let refused = preview(site, by, of_services).send().await.refused(422, "validation_failed");
         assert_eq!(refused.faults(), [("/service_type".to_owned(), "only_of_services".to_owned())]);
     }

@@ -99,7 +99,7 @@ on_both_servers! {
         assert_eq!((&kept.body["status"], &kept.body["rows"]), (&json!("open"), &json!(9)), "of two rows of one name one is kept");
 
         let run_now = compared(site, by, &run).await;
-        let counts = json!({"equal": 2, "unknown": 1, "ambiguous": 0, "not_listed": 1, "status": 4, "plan": 1, "quantity": 1});
+        let counts = json!({"equal": 2, "unknown": 1, "ambiguous": 0, "not_listed": 1, "ended": 0, "status": 4, "plan": 1, "quantity": 1});
         assert_eq!(run_now["counts"], counts);
         let found = differences(site, by, &run).await;
         let repair = |verb: &str, body: Value| Some((verb.to_owned(), body));
@@ -151,10 +151,54 @@ on_both_servers! {
         let runs = named(site, &world.tenant, "left", 1).await;
         let run = begin(site, by).await;
         rows(site, by, &run, json!([{"subscription": "left", "status": "ended"}])).send().await.is(200);
-        assert_eq!(compared(site, by, &run).await["counts"]["status"], 1);
-        let batch = apply(site, by, &run, json!({"kinds": ["status"]})).send().await.is(202);
+        assert_eq!(compared(site, by, &run).await["counts"]["ended"], 1);
+        let none = apply(site, by, &run, json!({"kinds": ["status", "plan", "quantity"]})).send().await.is(202);
+        assert_eq!(none.body["items"]["total"], 0, "whoever suspends and resumes ends nothing");
+        let batch = apply(site, by, &run, json!({"kinds": ["ended"]})).send().await.is(202);
         assert_eq!(ended(site, by, &batch.id()).await["items"]["succeeded"], 1);
         assert_eq!(subscription(site, by, &runs).await["status"], "cancelled");
+    }
+
+    /// S3
+    async fn suspensions_are_compared_with_the_believers_own_and_nobody_elses_are_lifted(site: With::workers()) {
+        let world = site.world().await;
+        let (by, root) = (&world.reseller.key, &site.operator_key);
+        let payment = json!({"reason_code": "payment"});
+        let mut ids = Vec::new();
+        for name in ["abused", "both", "ending"] {
+            ids.push(named(site, &world.tenant, name, 1).await);
+        }
+        act(site, root, &ids[0], "suspend", json!({"reason_code": "abuse"})).await;
+        for by in [by, root] {
+            act(site, by, &ids[1], "suspend", payment.clone()).await;
+        }
+        act(site, by, &ids[2], "cancel", json!({"when": "period_end"})).await;
+        let second = site.account(by, "tenant", "Second").await;
+        named(site, &second, "whole", 1).await;
+        site.post(&format!("/v1/accounts/{}/suspend", second.id)).key(by).wait(20).json(payment.clone()).send().await;
+        let run = begin(site, by).await;
+        let row = |name: &str, status: &str| json!({"subscription": name, "status": status});
+        let believed = json!([row("abused", "suspended"), row("both", "active"), row("ending", "ended"), row("whole", "suspended")]);
+        rows(site, by, &run, believed).send().await.is(200);
+        assert_eq!(compared(site, by, &run).await["counts"]["equal"], 1, "suspended with its account, it is suspended");
+        let found = found_to_differ(&differences(site, by, &run).await);
+        let due = [
+            ("status".to_owned(), "abused".to_owned(), Some(("suspend".to_owned(), payment))),
+            ("status".to_owned(), "both".to_owned(), None),
+            ("ended".to_owned(), "ending".to_owned(), None),
+        ];
+        assert_eq!(found, due);
+    }
+
+    async fn of_one_subscription_two_rows_are_one_too_many(site: With::workers()) {
+        let world = site.world().await;
+        let by = &world.reseller.key;
+        let id = named(site, &world.tenant, "zz-called-twice", 1).await;
+        let run = begin(site, by).await;
+        let twice = json!([{"subscription": "zz-called-twice", "status": "active"}, {"subscription": id, "status": "ended"}]);
+        rows(site, by, &run, twice).send().await.is(200);
+        let counts = compared(site, by, &run).await["counts"].clone();
+        assert_eq!((&counts["ambiguous"], &counts["not_listed"]), (&json!(1), &json!(0)), "{counts}");
     }
 
     async fn a_name_that_two_have_is_told_and_nothing_is_done_about_it(site: With::workers()) {
@@ -199,6 +243,17 @@ on_both_servers! {
         site.post("/v1/reconcile_runs").key(by).json(elsewhere).send().await.refused(404, "account_not_found");
         let narrow = site.post("/v1/reconcile_runs").key(&site.operator_key).json(json!({"account_id": theirs.id})).send().await.is(201);
         assert_eq!(compared(site, &site.operator_key, &narrow.id()).await["counts"]["not_listed"], 1);
+        site.get(&format!("/v1/reconcile_runs/{}", narrow.id())).key(&apart.key).send().await.refused(404, "not_found");
+        // Left for an account, it is seen there, and what is believed is not that account's to say.
+        let theirs = site.post("/v1/reconcile_runs").key(&site.operator_key).acting_for(&apart.id).send().await.is(201).id();
+        site.get(&format!("/v1/reconcile_runs/{theirs}")).key(&apart.key).send().await.is(200);
+        let row = json!([{"subscription": "theirs", "status": "active"}]);
+        rows(site, &apart.key, &theirs, row).send().await.refused(409, "state_conflict");
+        for (verb, asked) in [("compare", json!({})), ("apply", json!({"kinds": ["status"]}))] {
+            let call = site.post(&format!("/v1/reconcile_runs/{theirs}/{verb}")).key(&apart.key);
+            let call = if verb == "apply" { call.json(asked) } else { call };
+            call.send().await.refused(409, "state_conflict");
+        }
         let auditor = site.key(&site.operator_key, &world.reseller.id, "auditor").await;
         site.post("/v1/reconcile_runs").key(&auditor).send().await.refused(403, "insufficient_scope");
     }

@@ -1,6 +1,7 @@
 //! The statements of batches and reconcile runs, for those who look at what the database makes of them.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use tenantry::model::Json;
 use tenantry::model::bulk::{
@@ -27,6 +28,7 @@ pub async fn batches(tx: &mut Tx, world: &World) {
         claims: None,
         body: None,
         dry_run: false,
+        good_until: now,
         status: BatchStatus::Running,
         total: 1,
         succeeded: 0,
@@ -73,6 +75,12 @@ pub async fn batches(tx: &mut Tx, world: &World) {
     let ended = batches::find(tx, batch.id).await.unwrap().unwrap();
     let again = Turned { status: BatchStatus::Queued, failed: 0 };
     assert!(batches::turn(tx, &ended, again, now).await.unwrap());
+    let later = now.plus(Duration::from_secs(1));
+    let again = batches::find(tx, batch.id).await.unwrap().unwrap();
+    assert!(
+        batches::end(tx, &again, BatchStatus::Completed, 0, later).await.unwrap().is_none(),
+        "nobody has it"
+    );
     assert_eq!(batches::forget(tx, now, 5).await.unwrap(), 0);
 }
 
@@ -83,6 +91,7 @@ pub async fn reconciles(tx: &mut Tx, world: &World, subscription: SubscriptionId
         id: ReconcileRunId::new(),
         account_id: of.id,
         path: of.path.clone(),
+        compared_id: of.id,
         principal_id: of.id,
         status: ReconcileStatus::Comparing,
         row_count: 0,
@@ -105,8 +114,8 @@ pub async fn reconciles(tx: &mut Tx, world: &World, subscription: SubscriptionId
     assert_eq!(reconciles::add_rows(tx, &run, &[&row]).await.unwrap(), 0, "it is there");
     assert_eq!(reconciles::rows_after(tx, run.id, "", 5).await.unwrap(), [row.clone()]);
     let names = BTreeSet::from([name.as_str()]);
-    assert_eq!(subscriptions::called(tx, &names, 5).await.unwrap().len(), 1);
-    reconciles::held_for_payment(tx, of.id, &[subscription]).await.unwrap();
+    assert_eq!(subscriptions::called(tx, &names).await.unwrap().len(), 1);
+    reconciles::payment_holds(tx, &BTreeSet::from([name.clone()])).await.unwrap();
     reconciles::note_found(tx, run.id, &[(name.clone(), subscription)]).await.unwrap();
     assert_eq!(
         reconciles::listed(tx, run.id, &[subscription]).await.unwrap(),

@@ -8,9 +8,10 @@ use serde_json::Value;
 use crate::domain::{Error, Object, Result, Work, check_version};
 use crate::model::bulk::{Batch, BatchItem, BatchItemStatus, BatchStatus, BatchView};
 use crate::model::events::events::EventType;
-use crate::model::ids::BatchId;
-use crate::model::{Actor, Json, Precondition};
+use crate::model::ids::{AccountId, BatchId};
+use crate::model::{Actor, Json, Precondition, Time};
 use crate::store;
+use crate::store::Conn;
 use crate::store::bulk::batches::{Answered, NewBatchItem, Next, Turned};
 use crate::store::versions::Versioned;
 
@@ -27,10 +28,13 @@ pub struct Leaving {
     pub body: Option<String>,
     pub items: Vec<NewBatchItem>,
     pub dry_run: bool,
+    /// Until when its requests are sent, and sent again.
+    pub good_until: Time,
 }
 
 /// Leaves requests to be sent.
 pub async fn create(work: &mut Work, actor: &Actor, leaving: Leaving) -> Result<Batch> {
+    check_reach(actor)?;
     let batch = Batch {
         id: leaving.id,
         account_id: actor.subject_id,
@@ -40,6 +44,7 @@ pub async fn create(work: &mut Work, actor: &Actor, leaving: Leaving) -> Result<
         claims: leaving.claims.map(Json),
         body: leaving.body,
         dry_run: leaving.dry_run,
+        good_until: leaving.good_until,
         status: BatchStatus::Queued,
         total: i64::try_from(leaving.items.len()).unwrap_or(i64::MAX),
         succeeded: 0,
@@ -62,6 +67,28 @@ pub async fn create(work: &mut Work, actor: &Actor, leaving: Leaving) -> Result<
     Ok(batch)
 }
 
+/// What is left stands with the account that is acted for; a key that is narrowed would never see it again.
+pub(super) fn check_reach(actor: &Actor) -> Result<()> {
+    match actor.reach.covers(&actor.subject_path) {
+        true => Ok(()),
+        false => {
+            let detail =
+                "the key reaches parts of its account only: say with Tenantry-Account for which this is";
+            Err(Error::invalid("", "account_needed", detail))
+        }
+    }
+}
+
+/// Whether the account that something was left by is the caller's, or one below it. Those further down see what was left for
+/// them, and nothing of it is theirs to change.
+pub async fn is_theirs(conn: &mut Conn, principal: AccountId, caller: AccountId) -> Result<bool> {
+    Ok(principal == caller || store::places::place(conn, &principal.to_string()).await?.is_some())
+}
+
+fn not_theirs(action: &'static str) -> Error {
+    Error::State { current: "another account's".into(), action, allowed: Vec::new() }
+}
+
 async fn check_room(work: &mut Work, batch: &Batch) -> Result<()> {
     let under_way = store::bulk::batches::under_way(&mut work.tx, batch.account_id).await?;
     match under_way < UNDER_WAY {
@@ -82,8 +109,11 @@ async fn find(work: &mut Work, id: BatchId, expected: &Precondition) -> Result<B
 }
 
 /// Has no further request of the batch sent. One that is being sent is answered yet.
-pub async fn cancel(work: &mut Work, id: BatchId, expected: &Precondition) -> Result<Batch> {
+pub async fn cancel(work: &mut Work, actor: &Actor, id: BatchId, expected: &Precondition) -> Result<Batch> {
     let batch = find(work, id, expected).await?;
+    if !is_theirs(&mut work.tx, batch.principal_id, actor.principal_id).await? {
+        return Err(not_theirs("A cancellation"));
+    }
     match batch.status {
         BatchStatus::Cancelling | BatchStatus::Cancelled => Ok(batch),
         BatchStatus::Completed => Err(Error::State {
@@ -110,8 +140,7 @@ pub async fn retry_failed(
     let batch = find(work, id, expected).await?;
     if batch.principal_id != actor.principal_id {
         // What it did under the account's idempotency keys would be done once more under another's.
-        let current = "another account's".into();
-        return Err(Error::State { current, action: "A retry", allowed: vec!["cancel"] });
+        return Err(not_theirs("A retry"));
     }
     if !batch.status.is_final() {
         return Err(Error::State {
@@ -122,6 +151,10 @@ pub async fn retry_failed(
     }
     if batch.failed == 0 {
         return Ok(batch);
+    }
+    if batch.good_until <= work.now {
+        let current = "older than its requests are good for".into();
+        return Err(Error::State { current, action: "A retry", allowed: Vec::new() });
     }
     check_room(work, &batch).await?;
     let (from, to) = (BatchItemStatus::Failed, BatchItemStatus::Pending);

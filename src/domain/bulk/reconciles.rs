@@ -4,18 +4,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::batches::check_reach;
 use crate::domain::accounts::accounts::open;
 use crate::domain::{Error, Object, Result, Work};
 use crate::model::bulk::{
     Believed, BelievedStatus, Counts, Difference, DifferenceKind, Ours, Progress, ReconcileRun,
-    ReconcileRunView, ReconcileStatus,
+    ReconcileRunView, ReconcileStatus, Unpaid,
 };
 use crate::model::commerce::subscriptions::Subscription;
 use crate::model::events::events::EventType;
 use crate::model::ids::{AccountId, ReconcileRunId, SubscriptionId};
-use crate::model::{Actor, Json, Path, Subtree};
+use crate::model::{Actor, Json, Path, Subtree, Time};
 use crate::store;
 use crate::store::Conn;
+use crate::store::versions::{self, Versioned};
 
 /// How many rows a run can have.
 const LARGEST: i64 = 200_000;
@@ -30,8 +32,9 @@ const PAGE: i64 = 500;
 
 /// Begins a run, of the subscriptions at and below an account; the caller's if none is named.
 pub async fn create(work: &mut Work, actor: &Actor, account: Option<AccountId>) -> Result<ReconcileRun> {
-    let account = open(work, account.unwrap_or(actor.subject_id)).await?;
-    let under_way = store::bulk::reconciles::under_way(&mut work.tx, account.id).await?;
+    check_reach(actor)?;
+    let compared = open(work, account.unwrap_or(actor.subject_id)).await?;
+    let under_way = store::bulk::reconciles::under_way(&mut work.tx, actor.subject_id).await?;
     if under_way >= UNDER_WAY {
         return Err(Error::State {
             current: format!("waiting for {under_way} runs of the account"),
@@ -41,8 +44,9 @@ pub async fn create(work: &mut Work, actor: &Actor, account: Option<AccountId>) 
     }
     let run = ReconcileRun {
         id: ReconcileRunId::new(),
-        account_id: account.id,
-        path: account.path,
+        account_id: actor.subject_id,
+        path: actor.subject_path.clone(),
+        compared_id: compared.id,
         principal_id: actor.principal_id,
         status: ReconcileStatus::Open,
         row_count: 0,
@@ -58,14 +62,36 @@ pub async fn create(work: &mut Work, actor: &Actor, account: Option<AccountId>) 
     Ok(run)
 }
 
-async fn find(work: &mut Work, id: ReconcileRunId) -> Result<ReconcileRun> {
+/// The run, which nobody else changes until the transaction ends: one of the caller's own account.
+async fn locked(
+    work: &mut Work,
+    actor: &Actor,
+    id: ReconcileRunId,
+    action: &'static str,
+) -> Result<ReconcileRun> {
+    versions::lock(&mut work.tx, Versioned::ReconcileRun, &id.to_string()).await?;
     let found = store::bulk::reconciles::find(&mut work.tx, id).await?;
-    found.ok_or(Error::NotFound("reconcile run"))
+    let run = found.ok_or(Error::NotFound("reconcile run"))?;
+    check_own(actor, &run, action)?;
+    Ok(run)
+}
+
+/// What another account believes is not for this one to say, nor to act on.
+fn check_own(actor: &Actor, run: &ReconcileRun, action: &'static str) -> Result<()> {
+    match run.principal_id == actor.principal_id {
+        true => Ok(()),
+        false => Err(Error::State { current: "another account's".into(), action, allowed: Vec::new() }),
+    }
 }
 
 /// Keeps what is believed of some subscriptions. Of two rows of one name the later one is kept.
-pub async fn add_rows(work: &mut Work, id: ReconcileRunId, rows: &[Believed]) -> Result<ReconcileRun> {
-    let run = find(work, id).await?;
+pub async fn add_rows(
+    work: &mut Work,
+    actor: &Actor,
+    id: ReconcileRunId,
+    rows: &[Believed],
+) -> Result<ReconcileRun> {
+    let run = locked(work, actor, id, "Adding rows").await?;
     if run.status != ReconcileStatus::Open {
         let (current, action) = (run.status.to_string(), "Adding rows");
         return Err(Error::State { current, action, allowed: Vec::new() });
@@ -84,8 +110,8 @@ pub async fn add_rows(work: &mut Work, id: ReconcileRunId, rows: &[Believed]) ->
 }
 
 /// Has the rows compared with what is.
-pub async fn compare(work: &mut Work, id: ReconcileRunId) -> Result<ReconcileRun> {
-    let run = find(work, id).await?;
+pub async fn compare(work: &mut Work, actor: &Actor, id: ReconcileRunId) -> Result<ReconcileRun> {
+    let run = locked(work, actor, id, "A comparison").await?;
     match run.status {
         ReconcileStatus::Comparing | ReconcileStatus::Compared => Ok(run),
         ReconcileStatus::Open => {
@@ -107,20 +133,22 @@ async fn turned(
     Ok(ReconcileRun { row_count, status, version: run.version + 1, updated_at: work.now, ..run })
 }
 
-/// The differences of the kinds that have a repair, of a run that was compared lately.
+/// The differences of the kinds that have a repair, of a run that was compared lately, and until when they are good.
 pub async fn repairs(
     conn: &mut Conn,
     actor: &Actor,
     id: ReconcileRunId,
     kinds: &BTreeSet<DifferenceKind>,
-) -> Result<(ReconcileRun, Vec<Difference>)> {
+) -> Result<(ReconcileRun, Vec<Difference>, Time)> {
     let found = store::bulk::reconciles::find(conn, id).await?;
     let run = found.ok_or(Error::NotFound("reconcile run"))?;
     let action = "A repair";
+    check_own(actor, &run, action)?;
     let Some(compared_at) = run.compared_at else {
         return Err(Error::State { current: run.status.to_string(), action, allowed: vec!["compare"] });
     };
-    if compared_at.plus(VALID) <= actor.now {
+    let good_until = compared_at.plus(VALID);
+    if good_until <= actor.now {
         let current = "compared more than an hour ago".into();
         return Err(Error::State { current, action, allowed: Vec::new() });
     }
@@ -140,19 +168,21 @@ pub async fn repairs(
     }
     // As they were found: of one subscription its plan before its quantity.
     repairs.sort_by_key(|difference| difference.place);
-    Ok((run, repairs))
+    Ok((run, repairs, good_until))
 }
 
 /// Takes a comparison a little further; the run as it is then, or nothing if the worker has it no more.
 pub async fn go_on(work: &mut Work, run: &ReconcileRun, lease_seconds: i64) -> Result<Option<ReconcileRun>> {
-    let place = store::places::place(&mut work.tx, &run.account_id.to_string()).await?;
-    let run = &ReconcileRun { path: place.ok_or(Error::AccountNotFound)?, ..run.clone() };
-    let everything = work.tx.turn(Subtree::of(&run.path)).await?;
+    let place = store::places::place(&mut work.tx, &run.compared_id.to_string()).await?;
+    // Of an account that has moved away nothing more is told.
+    let place = place.filter(|place| run.path.covers(place));
     let mut found = Comparison { run, counts: run.counts.0, differences: Vec::new() };
-    let (progress, is_done) = match &run.progress.0 {
-        Progress::Rows(after) => (found.rows(work, after).await?, false),
-        Progress::Subscriptions(after) => (found.subscriptions(work, after.as_ref()).await?, false),
-        Progress::Tidying => {
+    let (progress, is_done) = match (&run.progress.0, &place) {
+        (Progress::Rows(after), Some(place)) => (found.rows(work, place, after).await?, false),
+        (Progress::Subscriptions(after), Some(place)) => {
+            (found.subscriptions(work, place, after.as_ref()).await?, false)
+        }
+        (Progress::Tidying, _) | (_, None) => {
             let dropped = store::bulk::reconciles::drop_rows(&mut work.tx, run.id, PAGE).await?;
             (Progress::Tidying, dropped == 0)
         }
@@ -164,7 +194,6 @@ pub async fn go_on(work: &mut Work, run: &ReconcileRun, lease_seconds: i64) -> R
     let lease = (!is_done).then_some(lease_seconds);
     let advanced =
         store::bulk::reconciles::advance(&mut work.tx, run, &counts, &progress, lease, work.now).await?;
-    work.tx.turn(everything).await?;
     if let Some(run) = advanced.as_ref().filter(|_| is_done) {
         let object = Object::new(run.id, run.version, &ReconcileRunView::from(run.clone()));
         work.event(EventType::ReconcileRunCompared, (run.account_id, &run.path), "reconcile_run", object);
@@ -187,16 +216,17 @@ impl Comparison<'_> {
     }
 
     /// Looks at the next rows.
-    async fn rows(&mut self, work: &mut Work, after: &str) -> Result<Progress> {
+    async fn rows(&mut self, work: &mut Work, place: &Path, after: &str) -> Result<Progress> {
         let rows = store::bulk::reconciles::rows_after(&mut work.tx, self.run.id, after, PAGE).await?;
         let Some(last) = rows.last() else { return Ok(Progress::Subscriptions(None)) };
         let progress = Progress::Rows(last.subscription.clone());
         let names = rows.iter().map(|row| row.subscription.as_str()).collect();
-        // A name that many have is ambiguous from the second on.
-        let found = store::commerce::subscriptions::called(&mut work.tx, &names, 4 * PAGE).await?;
+        let everything = work.tx.turn(Subtree::of(place)).await?;
+        let found = store::commerce::subscriptions::called(&mut work.tx, &names).await?;
+        work.tx.turn(everything).await?;
         let ids: Vec<_> = found.iter().map(|subscription| subscription.id).collect();
-        let held =
-            store::bulk::reconciles::held_for_payment(&mut work.tx, self.run.principal_id, &ids).await?;
+        let mut named = store::bulk::reconciles::listed(&mut work.tx, self.run.id, &ids).await?;
+        let holds = Holds::on(work, self.run.principal_id, &found).await?;
         let mut known = Vec::new();
         for row in rows {
             let called = |of: &&Subscription| {
@@ -210,21 +240,23 @@ impl Comparison<'_> {
             match called[..] {
                 [] if row.status == BelievedStatus::Ended => self.counts.equal += 1,
                 [] => self.differs(difference(DifferenceKind::Unknown, row, None)),
+                // Of one subscription two rows say two things.
+                [ours] if !named.insert(ours.id.to_string()) => {
+                    self.differs(difference(DifferenceKind::Ambiguous, row, Some(ours)));
+                }
                 [ours] => {
                     known.push((row.subscription.clone(), ours.id));
-                    self.row(row, ours, held.contains(&ours.id.to_string()));
+                    self.row(row, ours, holds.of(ours));
                 }
-                _ => {
-                    self.differs(difference(DifferenceKind::Ambiguous, row, None));
-                }
+                _ => self.differs(difference(DifferenceKind::Ambiguous, row, None)),
             }
         }
         store::bulk::reconciles::note_found(&mut work.tx, self.run.id, &known).await?;
         Ok(progress)
     }
 
-    fn row(&mut self, row: Believed, ours: &Subscription, held: bool) {
-        let differs = row.differs(ours, held);
+    fn row(&mut self, row: Believed, ours: &Subscription, unpaid: Unpaid) {
+        let differs = row.differs(ours, unpaid);
         if differs.is_empty() {
             self.counts.equal += 1;
         }
@@ -238,11 +270,19 @@ impl Comparison<'_> {
     async fn subscriptions(
         &mut self,
         work: &mut Work,
+        place: &Path,
         after: Option<&(Path, SubscriptionId)>,
     ) -> Result<Progress> {
-        // Of an account that has moved since, all are gone through again.
-        let after = after.filter(|(path, _)| self.run.path.covers(path));
-        let page = store::commerce::subscriptions::page(&mut work.tx, after, PAGE).await?;
+        let begun = after.filter(|(path, _)| place.covers(path));
+        if after.is_some() && begun.is_none() {
+            // The account has moved since: all are gone through again.
+            let kind = DifferenceKind::NotListed;
+            store::bulk::reconciles::drop_differences(&mut work.tx, self.run.id, kind).await?;
+            self.counts.not_listed = 0;
+        }
+        let everything = work.tx.turn(Subtree::of(place)).await?;
+        let page = store::commerce::subscriptions::page(&mut work.tx, begun, PAGE).await?;
+        work.tx.turn(everything).await?;
         let Some(last) = page.last() else { return Ok(Progress::Tidying) };
         let progress = Progress::Subscriptions(Some((last.path.clone(), last.id)));
         let ids: Vec<_> = page.iter().map(|subscription| subscription.id).collect();
@@ -259,6 +299,33 @@ impl Comparison<'_> {
             });
         }
         Ok(progress)
+    }
+}
+
+/// The suspensions for payment of some subscriptions and of the accounts they are of and below.
+struct Holds {
+    by: AccountId,
+    found: BTreeSet<(String, AccountId)>,
+}
+
+impl Holds {
+    async fn on(work: &mut Work, by: AccountId, subscriptions: &[Subscription]) -> Result<Self> {
+        let targets = |of: &Subscription| {
+            store::services::holds::targets_above(&of.path).into_iter().chain([of.id.to_string()])
+        };
+        let targets = subscriptions.iter().flat_map(targets).collect();
+        let found = store::bulk::reconciles::payment_holds(&mut work.tx, &targets).await?;
+        Ok(Self { by, found: found.into_iter().collect() })
+    }
+
+    fn of(&self, subscription: &Subscription) -> Unpaid {
+        let own = |target: String| self.found.contains(&(target, self.by));
+        let id = subscription.id.to_string();
+        Unpaid {
+            own: own(id.clone()),
+            own_above: store::services::holds::targets_above(&subscription.path).into_iter().any(own),
+            others: self.found.iter().any(|(target, by)| *target == id && *by != self.by),
+        }
     }
 }
 

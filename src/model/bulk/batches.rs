@@ -11,7 +11,7 @@ use crate::stored_as_text;
 stored_as_text! {
     /// Where a batch stands.
     pub enum BatchStatus {
-        /// No request of it has been sent since it was left or tried again.
+        /// It waits for its turn, or for a refusal to pass.
         Queued = "queued",
         Running = "running",
         /// No further request of it will be sent.
@@ -36,7 +36,7 @@ stored_as_text! {
         Succeeded = "succeeded",
         /// It was refused; `answer.problem` says why.
         Failed = "failed",
-        /// It was never sent.
+        /// It is not sent any more.
         Cancelled = "cancelled",
     }
 }
@@ -65,6 +65,7 @@ pub struct Batch {
     /// Sealed: the body of all items that have none of their own.
     pub body: Option<String>,
     pub dry_run: bool,
+    pub good_until: Time,
     pub status: BatchStatus,
     pub total: i64,
     pub succeeded: i64,
@@ -99,6 +100,8 @@ pub struct BatchView {
     /// Its requests are tried and leave nothing.
     pub dry_run: bool,
     pub items: BatchCounts,
+    /// Until when its requests are sent, and sent again; what is left then is cancelled.
+    pub good_until: Time,
     pub created_at: Time,
     /// When the first request was sent.
     pub started_at: Option<Time>,
@@ -121,6 +124,7 @@ impl From<Batch> for BatchView {
                 failed,
                 cancelled,
             },
+            good_until: batch.good_until,
             created_at: batch.created_at,
             started_at: batch.started_at,
             ended_at: batch.ended_at,
@@ -194,6 +198,22 @@ pub struct BatchItemView {
     pub attempts: i64,
     /// What was answered last; `null` as long as nothing was.
     pub answer: Option<BatchAnswer>,
+}
+
+impl BatchItemView {
+    /// As those see it who stand below whoever left the batch: why something was refused to him may tell of what is above them.
+    pub fn for_those_below(mut self) -> Self {
+        const TOLD: [&str; 8] =
+            ["type", "title", "status", "code", "retryable", "instance", "request_id", "doc"];
+        if let Some(Json(Value::Object(problem))) =
+            self.answer.as_mut().and_then(|answer| answer.problem.as_mut())
+        {
+            problem.retain(|member, _| TOLD.contains(&member.as_str()));
+            let title = problem.get("title").cloned().unwrap_or_default();
+            problem.insert("detail".into(), title);
+        }
+        self
+    }
 }
 
 impl From<BatchItem> for BatchItemView {

@@ -38,6 +38,8 @@ stored_as_text! {
         Ambiguous = "ambiguous",
         /// It runs, and no row was of it.
         NotListed = "not_listed",
+        /// It is said to have ended, and runs.
+        Ended = "ended",
         Status = "status",
         Plan = "plan",
         Quantity = "quantity",
@@ -87,22 +89,42 @@ pub struct Differs {
     pub repair: Option<Repair>,
 }
 
+/// By whom a subscription is suspended for payment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unpaid {
+    /// By the believer, itself.
+    pub own: bool,
+    /// By the believer, with the account it is of or one above.
+    pub own_above: bool,
+    /// By somebody else, itself.
+    pub others: bool,
+}
+
 impl Believed {
-    /// Where the belief differs from what is. `held` says whether the believer has itself suspended it for payment: no other
-    /// hold is its to lift.
-    pub fn differs(&self, ours: &Subscription, held: bool) -> Vec<Differs> {
-        let (runs, suspended) = (ours.runs(), ours.access() == Access::Suspended);
-        let post = |verb, body| Repair::post(ours.id, verb, body);
-        let status = |repair| vec![Differs { kind: DifferenceKind::Status, repair }];
-        let mut differs = match (self.status, runs) {
-            (BelievedStatus::Ended, false) => return Vec::new(),
-            (BelievedStatus::Ended, true) => return status(Some(post("cancel", json!({"when": "now"})))),
-            (_, false) => return status(None),
-            (BelievedStatus::Active, true) if suspended => {
-                status(held.then(|| post("resume", json!({"reason_code": "payment"}))))
+    /// Where the belief differs from what is. To lift what others have placed, or for other reasons than payment, is no repair.
+    pub fn differs(&self, ours: &Subscription, unpaid: Unpaid) -> Vec<Differs> {
+        let suspended = ours.access() == Access::Suspended;
+        let post = |verb, body| Some(Repair::post(ours.id, verb, body));
+        let one = |kind, repair| vec![Differs { kind, repair }];
+        let payment = json!({"reason_code": "payment"});
+        let mut differs = match (self.status, ours.standing()) {
+            (BelievedStatus::Ended, SubscriptionStatus::Cancelled | SubscriptionStatus::Expired) => {
+                return Vec::new();
             }
-            (BelievedStatus::Suspended, true) if !suspended => {
-                status(Some(post("suspend", json!({"reason_code": "payment"}))))
+            // Its end is agreed on already, or it has not begun.
+            (BelievedStatus::Ended, SubscriptionStatus::Cancelling | SubscriptionStatus::Pending) => {
+                return one(DifferenceKind::Ended, None);
+            }
+            (BelievedStatus::Ended, _) => {
+                return one(DifferenceKind::Ended, post("cancel", json!({"when": "now"})));
+            }
+            _ if !ours.runs() => return one(DifferenceKind::Status, None),
+            (BelievedStatus::Active, _) if suspended => {
+                let is_its_own = unpaid.own && !unpaid.others;
+                one(DifferenceKind::Status, post("resume", payment).filter(|_| is_its_own))
+            }
+            (BelievedStatus::Suspended, _) if !unpaid.own && !unpaid.own_above => {
+                one(DifferenceKind::Status, post("suspend", payment))
             }
             _ => Vec::new(),
         };
@@ -110,11 +132,11 @@ impl Believed {
             && *plan != ours.plan_code
             && *plan != ours.plan_id.to_string()
         {
-            let repair = Some(post("change_plan", json!({"plan": plan})));
+            let repair = post("change_plan", json!({"plan": plan}));
             differs.push(Differs { kind: DifferenceKind::Plan, repair });
         }
         if let Some(quantity) = self.quantity.filter(|quantity| *quantity != ours.quantity) {
-            let repair = Some(post("change_quantity", json!({"quantity": quantity})));
+            let repair = post("change_quantity", json!({"quantity": quantity}));
             differs.push(Differs { kind: DifferenceKind::Quantity, repair });
         }
         differs
@@ -147,6 +169,7 @@ pub struct Counts {
     pub unknown: i64,
     pub ambiguous: i64,
     pub not_listed: i64,
+    pub ended: i64,
     pub status: i64,
     pub plan: i64,
     pub quantity: i64,
@@ -158,6 +181,7 @@ impl Counts {
             DifferenceKind::Unknown => &mut self.unknown,
             DifferenceKind::Ambiguous => &mut self.ambiguous,
             DifferenceKind::NotListed => &mut self.not_listed,
+            DifferenceKind::Ended => &mut self.ended,
             DifferenceKind::Status => &mut self.status,
             DifferenceKind::Plan => &mut self.plan,
             DifferenceKind::Quantity => &mut self.quantity,
@@ -166,7 +190,7 @@ impl Counts {
 
     /// How many differences there are.
     pub fn differences(&self) -> i64 {
-        self.unknown + self.ambiguous + self.not_listed + self.status + self.plan + self.quantity
+        self.unknown + self.ambiguous + self.not_listed + self.ended + self.status + self.plan + self.quantity
     }
 }
 
@@ -188,6 +212,8 @@ pub struct ReconcileRun {
     pub id: ReconcileRunId,
     pub account_id: AccountId,
     pub path: Path,
+    /// The subscriptions at and below this account are compared.
+    pub compared_id: AccountId,
     pub principal_id: AccountId,
     pub status: ReconcileStatus,
     pub row_count: i64,
@@ -221,7 +247,7 @@ impl From<ReconcileRun> for ReconcileRunView {
     fn from(run: ReconcileRun) -> Self {
         Self {
             id: run.id,
-            account_id: run.account_id,
+            account_id: run.compared_id,
             status: run.status,
             rows: run.row_count,
             counts: run.counts.0,

@@ -1,4 +1,5 @@
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::BatchMethod;
@@ -29,7 +30,7 @@ pub struct Selection {
 pub struct SelectionRequest {
     pub method: BatchMethod,
     pub path: String,
-    pub body: Option<String>,
+    pub body: Option<Map<String, Value>>,
 }
 
 impl SelectionRequest {

@@ -9,7 +9,7 @@ use crate::store::{Conn, Result, Tx};
 
 macro_rules! batch {
     () => {
-        "id, account_id, path, principal_id, key_id, claims, body, dry_run, status, total, succeeded, failed, cancelled, fence,
+        "id, account_id, path, principal_id, key_id, claims, body, dry_run, good_until, status, total, succeeded, failed, cancelled, fence,
          version, created_at, started_at, ended_at, updated_at"
     };
 }
@@ -37,7 +37,7 @@ pub struct NewBatchItem {
 pub async fn insert(tx: &mut Tx, batch: &Batch) -> Result<()> {
     tx.query(sql!(
         "INSERT INTO batches (" batch!() ", due_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)"
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)"
     ))
     .bind(batch.id)
     .bind(batch.account_id)
@@ -47,6 +47,7 @@ pub async fn insert(tx: &mut Tx, batch: &Batch) -> Result<()> {
     .bind(&batch.claims)
     .bind(&batch.body)
     .bind(batch.dry_run)
+    .bind(batch.good_until)
     .bind(batch.status)
     .bind(batch.total)
     .bind(batch.succeeded)
@@ -145,12 +146,16 @@ pub async fn turn_items(
     from: BatchItemStatus,
     to: BatchItemStatus,
 ) -> Result<u64> {
-    tx.query("UPDATE batch_items SET status = $3, attempts = 0 WHERE batch_id = $1 AND status = $2")
-        .bind(batch)
-        .bind(from)
-        .bind(to)
-        .execute()
-        .await
+    tx.query(
+        "UPDATE batch_items SET status = $3, attempts = CASE WHEN $3 = 'pending' THEN 0 ELSE attempts END,
+             body = CASE WHEN $3 = 'cancelled' THEN NULL ELSE body END
+         WHERE batch_id = $1 AND status = $2",
+    )
+    .bind(batch)
+    .bind(from)
+    .bind(to)
+    .execute()
+    .await
 }
 
 /// How a caller leaves a batch: to be taken up at once.
@@ -181,19 +186,26 @@ pub async fn turn(tx: &mut Tx, batch: &Batch, to: Turned, now: Time) -> Result<b
     Ok(changed == 1)
 }
 
-/// Gives the batch that waits longest to a worker for the length of a lease, with a fence that no other worker has. Of
-/// one account one is worked on at a time.
+/// Whether there is a batch to be taken up.
+pub async fn is_due(conn: &mut Conn) -> Result<bool> {
+    let row: Option<(String,)> =
+        conn.query(sql!("SELECT id FROM batches WHERE due_at <= " now " LIMIT 1")).optional().await?;
+    Ok(row.is_some())
+}
+
+/// Gives the oldest batch that waits to a worker for the length of a lease, with a fence that no other worker has. Of one
+/// account one is worked on at a time; one that is only to be cancelled need not wait. An error that is a unique violation
+/// means that two workers were after two of one account: claim again.
 pub async fn claim(tx: &mut Tx, lease_seconds: i64, now: Time) -> Result<Option<Batch>> {
     tx.query(sql!(
         "UPDATE batches SET status = CASE WHEN status = 'cancelling' THEN status ELSE 'running' END,
-             started_at = COALESCE(started_at, $2), fence = fence + 1, due_at = " later("$1") ", version = version + 1,
-             updated_at = $2
+             started_at = COALESCE(started_at, $2), fence = fence + 1, due_at = " later("$1") ", updated_at = $2
          WHERE id = (
              SELECT b.id FROM batches b
-             WHERE b.due_at <= " now " AND NOT EXISTS (
+             WHERE b.due_at <= " now " AND (b.status = 'cancelling' OR NOT EXISTS (
                  SELECT 1 FROM batches r
-                 WHERE r.account_id = b.account_id AND r.due_at > " now " AND r.status = 'running' AND r.id <> b.id)
-             ORDER BY b.due_at, b.id LIMIT 1 " pg("FOR UPDATE SKIP LOCKED") "
+                 WHERE r.account_id = b.account_id AND r.status = 'running' AND r.id <> b.id))
+             ORDER BY b.id LIMIT 1 " pg("FOR UPDATE SKIP LOCKED") "
          )
          RETURNING " batch!()
     ))
@@ -256,8 +268,7 @@ pub async fn count(
     let row: Option<(BatchStatus,)> = tx
         .query(sql!(
             "UPDATE batches SET succeeded = succeeded + $3, failed = failed + $4, due_at = " later("$5") ",
-                 status = CASE WHEN $6 AND status = 'running' THEN 'queued' ELSE status END, version = version + 1,
-                 updated_at = $7
+                 status = CASE WHEN $6 AND status = 'running' THEN 'queued' ELSE status END, updated_at = $7
              WHERE id = $1 AND fence = $2 AND status IN ('running', 'cancelling') RETURNING status"
         ))
         .bind(batch.id)
@@ -294,22 +305,25 @@ pub async fn end(
     .await
 }
 
-/// Removes a few batches that ended before a time, with their requests; says how many.
+/// Removes a little of a batch that ended before a time: some of its requests, or it when it has none; says how much.
 pub async fn forget(tx: &mut Tx, before: Time, limit: i64) -> Result<u64> {
-    tx.query(sql!(
-        "DELETE FROM batch_items WHERE batch_id " pg("= ANY (ARRAY(") sqlite("IN (")
-        "SELECT id FROM batches WHERE ended_at < $1 ORDER BY ended_at LIMIT $2" pg("))") sqlite(")")
-    ))
-    .bind(before)
-    .bind(limit)
-    .execute()
-    .await?;
-    tx.query(sql!(
-        "DELETE FROM batches WHERE id " pg("= ANY (ARRAY(") sqlite("IN (")
-        "SELECT id FROM batches WHERE ended_at < $1 ORDER BY ended_at LIMIT $2" pg("))") sqlite(")")
-    ))
-    .bind(before)
-    .bind(limit)
-    .execute()
-    .await
+    let ended: Option<(BatchId,)> = tx
+        .query("SELECT id FROM batches WHERE ended_at < $1 ORDER BY ended_at LIMIT 1")
+        .bind(before)
+        .optional()
+        .await?;
+    let Some((id,)) = ended else { return Ok(0) };
+    let items = tx
+        .query(sql!(
+            "DELETE FROM batch_items WHERE id " pg("= ANY (ARRAY(") sqlite("IN (")
+            "SELECT id FROM batch_items WHERE batch_id = $1 LIMIT $2" pg("))") sqlite(")")
+        ))
+        .bind(id)
+        .bind(limit)
+        .execute()
+        .await?;
+    match items {
+        0 => tx.query("DELETE FROM batches WHERE id = $1").bind(id).execute().await,
+        items => Ok(items),
+    }
 }

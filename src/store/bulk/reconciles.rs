@@ -10,7 +10,7 @@ use crate::store::{Conn, Result, Tx};
 
 macro_rules! run {
     () => {
-        "id, account_id, path, principal_id, status, row_count, counts, progress, fence, version, created_at,
+        "id, account_id, path, compared_id, principal_id, status, row_count, counts, progress, fence, version, created_at,
          compared_at, updated_at"
     };
 }
@@ -18,11 +18,12 @@ macro_rules! run {
 pub async fn insert(tx: &mut Tx, run: &ReconcileRun) -> Result<()> {
     tx.query(sql!(
         "INSERT INTO reconcile_runs (" run!() ")
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
     ))
     .bind(run.id)
     .bind(run.account_id)
     .bind(&run.path)
+    .bind(run.compared_id)
     .bind(run.principal_id)
     .bind(run.status)
     .bind(run.row_count)
@@ -131,6 +132,13 @@ pub async fn turn(
     Ok(changed == 1)
 }
 
+/// Whether there is a run to be gone on with.
+pub async fn is_due(conn: &mut Conn) -> Result<bool> {
+    let row: Option<(String,)> =
+        conn.query(sql!("SELECT id FROM reconcile_runs WHERE due_at <= " now " LIMIT 1")).optional().await?;
+    Ok(row.is_some())
+}
+
 /// Gives the run that waits longest to a worker for the length of a lease, with a fence that no other worker has.
 pub async fn claim(tx: &mut Tx, lease_seconds: i64, now: Time) -> Result<Option<ReconcileRun>> {
     tx.query(sql!(
@@ -206,24 +214,17 @@ pub async fn rows_after(
     Ok(rows.into_iter().map(believed).collect())
 }
 
-/// Which of the subscriptions an account has suspended itself for payment.
-pub async fn held_for_payment(
-    conn: &mut Conn,
-    by: AccountId,
-    subscriptions: &[SubscriptionId],
-) -> Result<BTreeSet<String>> {
-    let rows: Vec<(String,)> = conn
-        .query(sql!(
-            "SELECT DISTINCT target_id FROM holds
-             WHERE status = 'active' AND effect = 'suspend' AND reason_class = 'payment' AND placed_by = $1
-                 AND target_id " sqlite("IN (SELECT value FROM json_each($2))")
-                 pg("= ANY (ARRAY(SELECT value FROM jsonb_array_elements_text($2)))")
-        ))
-        .bind(by)
-        .bind(Json(subscriptions))
-        .all()
-        .await?;
-    Ok(rows.into_iter().map(|(id,)| id).collect())
+/// Who has suspended what for payment, of some targets: subscriptions, and accounts by their paths.
+pub async fn payment_holds(conn: &mut Conn, targets: &BTreeSet<String>) -> Result<Vec<(String, AccountId)>> {
+    conn.query(sql!(
+        "SELECT target, placed_by FROM holds
+         WHERE status = 'active' AND effect = 'suspend' AND reason_class = 'payment'
+             AND target " sqlite("IN (SELECT value FROM json_each($1))")
+             pg("= ANY (ARRAY(SELECT value FROM jsonb_array_elements_text($1)))")
+    ))
+    .bind(Json(targets))
+    .all()
+    .await
 }
 
 /// Notes which subscription each row was found to be of.
@@ -304,6 +305,16 @@ pub async fn differences(
     }
 }
 
+/// Removes a run's differences of one kind.
+pub async fn drop_differences(tx: &mut Tx, run: ReconcileRunId, kind: DifferenceKind) -> Result<()> {
+    tx.query("DELETE FROM reconcile_differences WHERE run_id = $1 AND kind = $2")
+        .bind(run)
+        .bind(kind)
+        .execute()
+        .await?;
+    Ok(())
+}
+
 /// Removes some of a run's rows; says how many.
 pub async fn drop_rows(tx: &mut Tx, run: ReconcileRunId, limit: i64) -> Result<u64> {
     tx.query(sql!(
@@ -316,30 +327,30 @@ pub async fn drop_rows(tx: &mut Tx, run: ReconcileRunId, limit: i64) -> Result<u
     .await
 }
 
-/// Removes runs that were made before a time, a little of them at once: their rows, their differences, and then themselves;
-/// says how much.
+/// Removes a little of a run that was made before a time: some of its rows, then some of its differences, and it when it has
+/// neither; says how much.
 pub async fn forget(tx: &mut Tx, before: Time, limit: i64) -> Result<u64> {
-    macro_rules! some {
-        ($table:literal, $key:literal) => {
-            sql!(
-                "DELETE FROM " $table " WHERE (run_id, " $key ") IN (
-                     SELECT run_id, " $key " FROM " $table " WHERE run_id IN (
-                         SELECT id FROM reconcile_runs WHERE created_at < $1 ORDER BY created_at LIMIT 10)
-                     LIMIT $2)"
-            )
-        };
+    let made: Option<(ReconcileRunId,)> = tx
+        .query("SELECT id FROM reconcile_runs WHERE created_at < $1 ORDER BY created_at LIMIT 1")
+        .bind(before)
+        .optional()
+        .await?;
+    let Some((id,)) = made else { return Ok(0) };
+    let rows = drop_rows(tx, id, limit).await?;
+    if rows > 0 {
+        return Ok(rows);
     }
-    for statement in [some!("reconcile_rows", "name"), some!("reconcile_differences", "place")] {
-        let removed = tx.query(statement).bind(before).bind(limit).execute().await?;
-        if removed > 0 {
-            return Ok(removed);
-        }
+    let differences = tx
+        .query(sql!(
+            "DELETE FROM reconcile_differences WHERE run_id = $1 AND place " pg("= ANY (ARRAY(") sqlite("IN (")
+            "SELECT place FROM reconcile_differences WHERE run_id = $1 LIMIT $2" pg("))") sqlite(")")
+        ))
+        .bind(id)
+        .bind(limit)
+        .execute()
+        .await?;
+    match differences {
+        0 => tx.query("DELETE FROM reconcile_runs WHERE id = $1").bind(id).execute().await,
+        differences => Ok(differences),
     }
-    tx.query(
-        "DELETE FROM reconcile_runs WHERE id IN (
-             SELECT id FROM reconcile_runs WHERE created_at < $1 ORDER BY created_at LIMIT 10)",
-    )
-    .bind(before)
-    .execute()
-    .await
 }

@@ -69,25 +69,29 @@ pub async fn page(
     .await
 }
 
-/// The subtree's subscriptions that are called so, by their `external_id` or identifier; so many of each at most.
-pub async fn called(conn: &mut Conn, names: &BTreeSet<&str>, limit: i64) -> Result<Vec<Subscription>> {
+/// The subtree's subscriptions that are called so, by their `external_id` or identifier; of each name three at most, those
+/// that run before others.
+pub async fn called(conn: &mut Conn, names: &BTreeSet<&str>) -> Result<Vec<Subscription>> {
     macro_rules! by {
         ($column:literal) => {
             sql!(
                 "SELECT " columns!() ", " held("s.path", "s.id") " AS held
-                 FROM subscriptions s
-                 WHERE " $column " " sqlite("IN (SELECT value FROM json_each($1))")
-                 pg("= ANY (ARRAY(SELECT value FROM jsonb_array_elements_text($1)))")
-                 " AND s.path >= $2 AND s.path < $3 ORDER BY s.path, s.id LIMIT $4"
+                 FROM (SELECT id, ROW_NUMBER() OVER (PARTITION BY " $column "
+                           ORDER BY CASE WHEN status IN ('trialing', 'active', 'past_due') THEN 0 ELSE 1 END, path, id) AS nth
+                       FROM subscriptions
+                       WHERE " $column " " sqlite("IN (SELECT value FROM json_each($1))")
+                       pg("= ANY (ARRAY(SELECT value FROM jsonb_array_elements_text($1)))")
+                       " AND path >= $2 AND path < $3) AS named
+                 JOIN subscriptions s ON s.id = named.id WHERE nth <= 3"
             )
         };
     }
-    let mut found = Vec::new();
-    for statement in [by!("s.external_id"), by!("s.id")] {
-        found.extend(
-            conn.query(statement).bind(Json(names)).within().limit(limit).all::<Subscription>().await?,
-        );
+    let mut found: Vec<Subscription> = Vec::new();
+    for statement in [by!("external_id"), by!("id")] {
+        found.extend(conn.query(statement).bind(Json(names)).within().all::<Subscription>().await?);
     }
+    found.sort_by_key(|one| one.id);
+    found.dedup_by_key(|one| one.id);
     Ok(found)
 }
 

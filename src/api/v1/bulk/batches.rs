@@ -100,11 +100,12 @@ struct NewBatch {
 /// Leave a batch
 ///
 /// Up to 500 requests of this API, in a body of up to 5 MiB. They are sent by a worker in their order, one after the other, in
-/// the name of the credential that left them, with its rights as they are by then; a key that is revoked, or a token, ends it
-/// for them too. Each has an idempotency key of its own and is done once, whatever happens meanwhile. One that is refused
-/// stops none of the others; where the refusal may pass (`retryable`) it is sent again up to five times, with the others
-/// waiting. They count for no rate limit, and all that they set off waits for what was asked for by itself: a batch never
-/// keeps a suspension or its end waiting.
+/// the name of the credential that left them, with its rights as they are by then: what ends a key or a token ends it for them
+/// too, and so does the token's own end. Each has an idempotency key of its own and is done once, whatever happens meanwhile.
+/// One that is refused stops none of the others; where the refusal may pass (`retryable`) it is sent five times in all, with
+/// the others waiting. They count for no rate limit, and all that they set off waits for what was asked for by itself: a batch
+/// never keeps a suspension or its end waiting. It stands with the account that is acted for, whose own credentials see it and
+/// cannot change it if an account above has left it.
 #[utoipa::path(
     tag = "batches",
     security(("oauth2" = ["batches:write"])),
@@ -120,7 +121,8 @@ async fn batches_create(mut caller: Caller<need::BatchesWrite>) -> Result<HttpRe
     let (id, (account, _)) = (BatchId::new(), caller.subject().await?);
     let seal = |(place, item)| sealed(&caller.state.sealer, account, id, place, item);
     let items = (0..).zip(items).map(seal).collect();
-    let leaving = Leaving { id, claims, body: None, items, dry_run };
+    let good_until = caller.now.plus(caller.state.replies_kept);
+    let leaving = Leaving { id, claims, body: None, items, dry_run, good_until };
     let answered = caller
         .write(async move |work, actor| {
             let batch = batches::create(work, actor, leaving).await?;
@@ -235,8 +237,13 @@ async fn batch_items_list(mut caller: Caller<need::BatchesRead>) -> Result<HttpR
     let batch = store::bulk::batches::find(&mut conn, id).await?.ok_or(Error::NotFound("batch"))?;
     let rows = store::bulk::batches::items(&mut conn, id, status, after.as_deref(), page.rows()).await?;
     let (rows, next) = page.cut(rows, |item| item.id.clone());
+    let theirs = batches::is_theirs(&mut conn, batch.principal_id, caller.credential.key.account_id).await?;
     caller.saw(&batch.path);
-    Ok(BatchItemList::answer(rows.into_iter().map(BatchItemView::from).collect(), next))
+    let view = |item| match theirs {
+        true => BatchItemView::from(item),
+        false => BatchItemView::from(item).for_those_below(),
+    };
+    Ok(BatchItemList::answer(rows.into_iter().map(view).collect(), next))
 }
 
 /// Send again what was refused
@@ -277,8 +284,8 @@ async fn batches_cancel(caller: Caller<need::BatchesWrite>) -> Result<HttpRespon
     let (id, expected) = (caller.id("batch")?, caller.if_match()?);
     let queued = caller.state.signals.queued.clone();
     let answered = caller
-        .write(async move |work, _| {
-            let batch = batches::cancel(work, id, &expected).await?;
+        .write(async move |work, actor| {
+            let batch = batches::cancel(work, actor, id, &expected).await?;
             Ok(answer(StatusCode::OK, batch))
         })
         .await;

@@ -122,7 +122,7 @@ fn answer(run: ReconcileRun) -> Answer {
 
 /// Add rows to a reconcile run
 ///
-/// A thousand at once, 200,000 in all. Of two rows of one subscription the later one is kept, so that rows can be sent again.
+/// A thousand at once, 200,000 in all. Of two rows of one name the later one is kept, so that rows can be sent again.
 #[utoipa::path(
     tag = "reconcile",
     security(("oauth2" = ["reconcile:write"])),
@@ -134,7 +134,9 @@ fn answer(run: ReconcileRun) -> Answer {
 async fn reconcile_runs_add_rows(mut caller: Caller<need::ReconcileWrite>) -> Result<HttpResponse, Problem> {
     let NewReconcileRows { rows } = caller.json().await?;
     let id = caller.id("reconcile run")?;
-    caller.write(async move |work, _| reconciles::add_rows(work, id, &rows).await.map(answer)).await
+    caller
+        .write(async move |work, actor| reconciles::add_rows(work, actor, id, &rows).await.map(answer))
+        .await
 }
 
 /// Compare a reconcile run
@@ -152,8 +154,8 @@ async fn reconcile_runs_compare(caller: Caller<need::ReconcileWrite>) -> Result<
     let id = caller.id("reconcile run")?;
     let queued = caller.state.signals.queued.clone();
     let answered = caller
-        .write(async move |work, _| {
-            let run = reconciles::compare(work, id).await?;
+        .write(async move |work, actor| {
+            let run = reconciles::compare(work, actor, id).await?;
             let place = Some(format!("/v1/reconcile_runs/{id}"));
             Ok(Answer { status: StatusCode::ACCEPTED.as_u16(), location: place, ..answer(run) })
         })
@@ -203,7 +205,7 @@ async fn reconcile_differences_list(
 #[serde(deny_unknown_fields)]
 struct ReconcileRepairs {
     /// Those of differences of these kinds.
-    #[schema(min_items = 1, max_items = 6)]
+    #[schema(min_items = 1, max_items = 7)]
     kinds: Vec<DifferenceKind>,
     /// Tries each with `dry_run=true`: its answer says whether it would be refused, and nothing is changed.
     #[serde(default)]
@@ -212,7 +214,7 @@ struct ReconcileRepairs {
 
 /// Repair differences
 ///
-/// Leaves a batch of the repairs, up to 10,000, within an hour of the comparison. Each is a request that your credential must
+/// Leaves a batch of the repairs, up to 10,000, which are sent within an hour of the comparison or not at all. Each is a request that your credential must
 /// have the scope for: a change of plan or quantity is an order. Try it with `dry_run` first.
 #[utoipa::path(
     tag = "reconcile",
@@ -227,13 +229,14 @@ async fn reconcile_runs_apply(mut caller: Caller<need::ReconcileWrite>) -> Resul
     let run: ReconcileRunId = caller.id("reconcile run")?;
     let kinds: BTreeSet<_> = kinds.into_iter().collect();
     let actor = caller.actor().await?;
-    let (run, repairs) = reconciles::repairs(&mut caller.read().await?, &actor, run, &kinds).await?;
+    let (run, repairs, good_until) =
+        reconciles::repairs(&mut caller.read().await?, &actor, run, &kinds).await?;
     caller.saw(&run.path);
     let (queued, claims, id) = (caller.state.signals.queued.clone(), caller.claims(), BatchId::new());
     let seal = |(place, item)| sealed(&caller.state.sealer, actor.subject_id, id, place, item);
     let repairs = repairs.into_iter().filter_map(|difference| difference.repair);
     let items = (0..).zip(repairs.map(|repair| repair.0.into())).map(seal).collect();
-    let leaving = Leaving { id, claims, body: None, items, dry_run };
+    let leaving = Leaving { id, claims, body: None, items, dry_run, good_until };
     let answered = caller
         .write(async move |work, actor| {
             let batch = batches::create(work, actor, leaving).await?;

@@ -32,8 +32,8 @@ pub fn routes(v1: &mut ServiceConfig) {
 const VALID: Duration = Duration::from_secs(15 * 60);
 /// How many objects are shown of those that are selected.
 const SHOWN: usize = 20;
-/// How long a request's body can be, in bytes.
-const LONGEST_BODY: usize = 4096;
+/// How long a request's body can be, in bytes: the token that has it in it is one text, and has at most 4096 characters.
+const LONGEST_BODY: usize = 2048;
 
 /// The request to be sent for each.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
@@ -48,7 +48,7 @@ struct SelectionRequestBody {
         example = "/v1/services/{id}/suspend"
     )]
     path: String,
-    /// The same for each; 4 KiB at most.
+    /// The same for each; 2 KiB at most.
     #[schema(nullable = false)]
     body: Option<Map<String, Value>>,
 }
@@ -81,6 +81,10 @@ struct BatchPreview {
     preview_token: String,
     /// Until when the token is taken.
     expires_at: Time,
+}
+
+fn text(body: &Map<String, Value>) -> String {
+    serde_json::to_string(body).expect("it serializes")
 }
 
 /// What a token says. It is encrypted: a body may have secrets.
@@ -116,8 +120,8 @@ async fn batches_preview(mut caller: Caller<need::BatchesRead>) -> Result<HttpRe
             Fault::at("/service_type", "only_of_services", "a subscription has services of several types");
         return Err(refused(fault));
     }
-    let body = request.body.map(|body| Value::Object(body).to_string());
-    if body.as_ref().is_some_and(|body| body.len() > LONGEST_BODY) {
+    let body = request.body;
+    if body.as_ref().is_some_and(|body| text(body).len() > LONGEST_BODY) {
         let detail = format!("has at most {LONGEST_BODY} bytes");
         return Err(refused(Fault::at("/request/body", "too_long", detail)));
     }
@@ -131,8 +135,8 @@ async fn batches_preview(mut caller: Caller<need::BatchesRead>) -> Result<HttpRe
     let expires_at = caller.now.plus(VALID);
     let request = SelectionRequest { method: request.method, path: request.path, body };
     let inside = Inside { selection, request, digest: digest(&ids), until: expires_at.as_seconds() };
-    let text = serde_json::to_vec(&inside).expect("it serializes");
-    let closed = opaque::close(&caller.state.keys.cursor, &text, bound.as_bytes());
+    let said = serde_json::to_vec(&inside).expect("it serializes");
+    let closed = opaque::close(&caller.state.keys.cursor, &said, bound.as_bytes());
     Ok(HttpResponse::Ok().json(BatchPreview {
         count: i64::try_from(ids.len()).unwrap_or(i64::MAX),
         sample: ids.into_iter().take(SHOWN).collect(),
@@ -172,7 +176,7 @@ fn refused(fault: Fault) -> Problem {
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewPreviewedBatch {
-    #[schema(min_length = 1, max_length = 16_384)]
+    #[schema(min_length = 1, max_length = 4096)]
     preview_token: String,
     /// Tries each request with `dry_run=true`.
     #[serde(default)]
@@ -202,10 +206,11 @@ async fn batches_create_previewed(mut caller: Caller<need::BatchesWrite>) -> Res
     let (account_id, record_id) = (account.to_string(), batch.to_string());
     let context =
         Context { table: "batches", column: "body", account_id: &account_id, record_id: &record_id };
-    let seal = |body: &String| caller.state.sealer.seal(&context, body.as_bytes());
+    let seal = |body| caller.state.sealer.seal(&context, text(body).as_bytes());
     let body = inside.request.body.as_ref().map(seal);
     let items = selections::items(batch, &inside.request, &ids);
-    let leaving = Leaving { id: batch, claims, body, items, dry_run };
+    let good_until = caller.now.plus(caller.state.replies_kept);
+    let leaving = Leaving { id: batch, claims, body, items, dry_run, good_until };
     let answered = caller
         .write(async move |work, actor| {
             let batch = batches::create(work, actor, leaving).await?;
@@ -220,8 +225,8 @@ async fn opened<S>(caller: &mut Caller<S>, token: &str) -> Result<Inside, Proble
     let bound = bound(caller).await?;
     let outdated = || Problem::from(Error::PreviewOutdated);
     let sealed = URL_SAFE_NO_PAD.decode(token).map_err(|_| outdated())?;
-    let text = opaque::open(&caller.state.keys.cursor, &sealed, bound.as_bytes()).ok_or_else(outdated)?;
-    let inside: Inside = serde_json::from_slice(&text).map_err(|_| outdated())?;
+    let said = opaque::open(&caller.state.keys.cursor, &sealed, bound.as_bytes()).ok_or_else(outdated)?;
+    let inside: Inside = serde_json::from_slice(&said).map_err(|_| outdated())?;
     match inside.until > caller.now.as_seconds() && inside.request.path.contains(PLACE) {
         true => Ok(inside),
         false => Err(outdated()),
