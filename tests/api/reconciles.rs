@@ -28,8 +28,11 @@ async fn differences(site: &Site, by: &str, run: &str) -> Vec<Value> {
     site.all(by, &format!("/v1/reconcile_runs/{run}/differences"), 2).await
 }
 
+/// A kind, whose it is, and the verb and body of the repair.
+type Told = (String, String, Option<(String, Value)>);
+
 /// What of each difference is looked at: its kind, whose it is, and the verb and body of its repair.
-fn found_to_differ(differences: &[Value]) -> Vec<(String, String, Option<(String, Value)>)> {
+fn found_to_differ(differences: &[Value]) -> Vec<Told> {
     let told = |difference: &Value| {
         let text = |member: &str| difference[member].as_str().unwrap_or_default().to_owned();
         let repair = difference["repair"].as_object().map(|repair| {

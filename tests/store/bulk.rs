@@ -1,6 +1,7 @@
 //! The statements of batches and reconcile runs, for those who look at what the database makes of them.
 
 use std::collections::BTreeSet;
+use std::slice::from_ref;
 use std::time::Duration;
 
 use tenantry::model::Json;
@@ -112,7 +113,7 @@ pub async fn reconciles(tx: &mut Tx, world: &World, subscription: SubscriptionId
     let row = Believed { subscription: name.clone(), status, plan: None, quantity: Some(1) };
     assert_eq!(reconciles::add_rows(tx, &run, &[&row]).await.unwrap(), 1);
     assert_eq!(reconciles::add_rows(tx, &run, &[&row]).await.unwrap(), 0, "it is there");
-    assert_eq!(reconciles::rows_after(tx, run.id, "", 5).await.unwrap(), [row.clone()]);
+    assert_eq!(reconciles::rows_after(tx, run.id, "", 5).await.unwrap(), from_ref(&row));
     let names = BTreeSet::from([name.as_str()]);
     assert_eq!(subscriptions::called(tx, &names).await.unwrap().len(), 1);
     reconciles::payment_holds(tx, &BTreeSet::from([name.clone()])).await.unwrap();
@@ -130,10 +131,10 @@ pub async fn reconciles(tx: &mut Tx, world: &World, subscription: SubscriptionId
         ours: None,
         repair: None,
     };
-    reconciles::add_differences(tx, &run, &[difference.clone()]).await.unwrap();
+    reconciles::add_differences(tx, &run, from_ref(&difference)).await.unwrap();
     for kind in [None, Some(DifferenceKind::Quantity)] {
         let found = reconciles::differences(tx, run.id, kind, -1, 5).await.unwrap();
-        assert_eq!(found, [difference.clone()], "it comes back as it was");
+        assert_eq!(found, from_ref(&difference), "it comes back as it was");
     }
     let advanced = reconciles::advance(tx, &run, &Counts::default(), &Progress::Tidying, None, now).await;
     let compared = advanced.unwrap().expect("it is the worker's");
