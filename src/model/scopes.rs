@@ -172,6 +172,8 @@ impl Bundle {
                 OperationsRead,
                 BatchesRead,
                 BatchesWrite,
+                ReconcileRead,
+                ReconcileWrite,
                 EventsRead,
                 WebhooksWrite,
                 AuditRead,
