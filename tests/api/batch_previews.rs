@@ -109,6 +109,8 @@ on_both_servers! {
         let outdated = async |by: &str, token: &str| {
             leave(site, by, token).send().await.refused(409, "preview_outdated");
         };
+        let another = site.key(by, &world.reseller.id, "reseller_admin").await;
+        outdated(&another, &seen).await;
         outdated(&site.operator_key, &seen).await;
         outdated(&world.tenant.key, &seen).await;
         outdated(by, "AAAA").await;

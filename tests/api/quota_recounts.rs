@@ -6,7 +6,7 @@ const KEY: &str = "mail.mailboxes";
 
 async fn recount(site: &Site, by: &str, account: &str, dry: bool) -> Value {
     let query = if dry { "?dry_run=true" } else { "" };
-    site.post(&format!("/v1/accounts/{account}/quotas/recount{query}")).key(by).send().await.is(200).body
+    site.post(&format!("/v1/accounts/{account}/recount_quotas{query}")).key(by).send().await.is(200).body
 }
 
 /// Each correction's holder and key, with what was there and what is.
@@ -112,6 +112,6 @@ on_both_servers! {
         let counted = recount(site, &world.reseller.key, &tenant.id, false).await;
         assert_eq!(corrected(&counted), [(tenant.id.clone(), KEY.to_owned(), [9, 0, 0, 4])]);
         assert_eq!(taken(site, &tenant.id).await, (0, 4));
-        site.post(&format!("/v1/accounts/{}/quotas/recount", world.operator.id)).key(&world.reseller.key).send().await.refused(404, "account_not_found");
+        site.post(&format!("/v1/accounts/{}/recount_quotas", world.operator.id)).key(&world.reseller.key).send().await.refused(404, "account_not_found");
     }
 }

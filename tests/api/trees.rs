@@ -329,7 +329,7 @@ on_both_servers! {
             let tree = Tree::grown(site, &world.operator.id, &life, named).await;
             tree.lived(&life).await;
             Count::of(site).await.check();
-            let recount = format!("/v1/accounts/{}/quotas/recount", world.operator.id);
+            let recount = format!("/v1/accounts/{}/recount_quotas", world.operator.id);
             let recount = site.post(&recount).key(&site.operator_key).send().await.is(200);
             assert_eq!((&recount.body["corrections"], &recount.body["skipped"]), (&json!([]), &json!([])));
             assert!(check_commits(site).await > 100, "of the life of seed {seed}");

@@ -10,7 +10,7 @@ const CLIENTS: usize = 8;
 
 /// How often the server is killed.
 fn rounds() -> u64 {
-    times(50, 1000)
+    times(30, 1000)
 }
 
 async fn survive(installation: Installation) {

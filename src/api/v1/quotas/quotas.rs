@@ -161,7 +161,7 @@ async fn quotas_put(mut caller: Caller<need::QuotasWrite>) -> Result<HttpRespons
     params(("id" = AccountId, Path)),
     responses((status = 200, description = "What was set right", body = Recount)),
 )]
-#[post("/accounts/{id}/quotas/recount")]
+#[post("/accounts/{id}/recount_quotas")]
 async fn quotas_recount(caller: Caller<need::QuotasWrite>) -> Result<HttpResponse, Problem> {
     let id = caller.account_id()?;
     caller.write(async move |work, _| Ok(Answer::ok(&quotas::recount(work, id).await?).about(id))).await
