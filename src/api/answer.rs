@@ -17,6 +17,8 @@ pub struct Answer {
     pub etag: Option<String>,
     /// The work that goes on after the answer; with `Prefer: wait` the caller waits for its end.
     pub operation_id: Option<OperationId>,
+    /// Whether something waits for the workers from now on.
+    pub queues: bool,
     /// Whether the body has a secret, so that it is kept sealed and not for long.
     pub secret: bool,
     /// The object that was made or changed, for the audit line.
@@ -31,6 +33,7 @@ impl Answer {
             location: None,
             etag: None,
             operation_id: None,
+            queues: false,
             secret: false,
             resource: None,
         }
@@ -55,7 +58,7 @@ impl Answer {
     pub fn accepted(operation_id: Option<OperationId>, otherwise: StatusCode, body: &impl Serialize) -> Self {
         let status = if operation_id.is_some() { StatusCode::ACCEPTED } else { otherwise };
         let location = operation_id.map(|id| format!("/v1/operations/{id}"));
-        Self { location, operation_id, ..Self::new(status, body) }
+        Self { location, queues: operation_id.is_some(), operation_id, ..Self::new(status, body) }
     }
 
     pub fn version(self, version: i64) -> Self {
@@ -72,6 +75,11 @@ impl Answer {
         Self { resource: Some(resource.to_string()), ..self }
     }
 
+    /// Says that something waits for the workers from now on, without an operation to follow.
+    pub fn queued(self) -> Self {
+        Self { queues: true, ..self }
+    }
+
     pub fn secret(self) -> Self {
         Self { secret: true, ..self }
     }
@@ -84,6 +92,7 @@ impl Answer {
             location: reply.location,
             etag: reply.etag,
             operation_id: reply.operation_id,
+            queues: false,
             secret: reply.sealed,
             resource: None,
         }

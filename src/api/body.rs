@@ -24,7 +24,7 @@ pub const MAX_BULK: usize = 5 * 1024 * 1024;
 /// The code of a member that is not for callers to set, of the fault as of the problem.
 const NOT_WRITABLE: &str = Code::FieldNotWritable.as_str();
 /// How many faults are told at most.
-const MAX_FAULTS: usize = 50;
+pub const MAX_FAULTS: usize = 50;
 
 /// A body that a request can have: in the document by its name, and with rules of its own.
 pub trait Body: DeserializeOwned + Validate + ToSchema {}
@@ -322,7 +322,8 @@ fn collect(errors: &ValidationErrors, at: String, faults: &mut Vec<Fault>) {
     }
 }
 
-fn invalid(errors: Vec<Fault>) -> Problem {
+/// The refusal of a body for what is wrong in it.
+pub fn invalid(errors: Vec<Fault>) -> Problem {
     if !errors.is_empty() && errors.iter().all(|fault| fault.code == NOT_WRITABLE) {
         let detail = "Some of what was sent is not for callers to set here; errors[] names each place.";
         return Problem::new(Code::FieldNotWritable, detail).with_errors(errors);

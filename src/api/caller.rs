@@ -124,6 +124,20 @@ impl<S> Caller<S> {
         parameters::value(&self.request, name)
     }
 
+    /// A query parameter that is one of some words, if it is there.
+    pub fn choice<T: std::str::FromStr + std::fmt::Display>(
+        &self,
+        name: &str,
+        known: &[T],
+    ) -> Result<Option<T>, Problem> {
+        let Some(text) = self.parameter(name) else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| {
+            let known: Vec<_> = known.iter().map(ToString::to_string).collect();
+            let fault = Fault::parameter(name, "invalid", format!("must be one of {}", known.join(", ")));
+            Problem::new(Code::ValidationFailed, "A parameter is not valid.").with_errors(vec![fault])
+        })
+    }
+
     /// Where in a list the caller wants to go on, and how much it wants.
     pub fn page(&self) -> Result<Page, Problem> {
         Page::of(self, page::CURSOR)

@@ -151,7 +151,7 @@ where
         Ok(came) => {
             work.tx.commit().await?;
             (entry.state.signals.recorded)();
-            if came.answer.operation_id.is_some() {
+            if came.answer.queues {
                 (entry.state.signals.queued)();
             }
             if entry.route.touches_credentials {

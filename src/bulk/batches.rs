@@ -94,14 +94,14 @@ impl Bulk {
             return self.end(batch, BatchStatus::Cancelled).await;
         }
         loop {
-            if batch.good_until <= self.state.clock.now() {
-                return self.end(batch, BatchStatus::Cancelled).await;
-            }
             let items = self.pending(batch).await?;
             if items.is_empty() {
                 return self.end(batch, BatchStatus::Completed).await;
             }
             for item in items {
+                if batch.good_until <= self.state.clock.now() {
+                    return self.end(batch, BatchStatus::Cancelled).await;
+                }
                 let told = item::send(&self.state, inside, batch, &item).await;
                 let rests = RESTS.get(usize::try_from(item.attempts).unwrap_or(usize::MAX));
                 let (told, next) = match rests {

@@ -16,7 +16,7 @@ use crate::store::bulk::batches::{Answered, NewBatchItem, Next, Turned};
 use crate::store::versions::Versioned;
 
 /// How many batches of one account may be under way.
-pub const UNDER_WAY: i64 = 20;
+const UNDER_WAY: i64 = 20;
 
 /// A batch to be left.
 #[derive(Debug)]
@@ -85,7 +85,8 @@ pub async fn is_theirs(conn: &mut Conn, principal: AccountId, caller: AccountId)
     Ok(principal == caller || store::places::place(conn, &principal.to_string()).await?.is_some())
 }
 
-fn not_theirs(action: &'static str) -> Error {
+/// It is for the account that left it, and for those above.
+pub(super) fn not_theirs(action: &'static str) -> Error {
     Error::State { current: "another account's".into(), action, allowed: Vec::new() }
 }
 

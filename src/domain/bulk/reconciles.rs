@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::batches::check_reach;
+use super::batches::{check_reach, not_theirs};
 use crate::domain::accounts::accounts::open;
 use crate::domain::{Error, Object, Result, Work};
 use crate::model::bulk::{
@@ -80,7 +80,7 @@ async fn locked(
 fn check_own(actor: &Actor, run: &ReconcileRun, action: &'static str) -> Result<()> {
     match run.principal_id == actor.principal_id {
         true => Ok(()),
-        false => Err(Error::State { current: "another account's".into(), action, allowed: Vec::new() }),
+        false => Err(not_theirs(action)),
     }
 }
 

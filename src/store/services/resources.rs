@@ -146,7 +146,6 @@ pub async fn present(conn: &mut Conn, service: ServiceId) -> Result<Vec<Resource
     .await
 }
 
-/// Moves the resource on; what was observed, if given, is kept.
 /// What is in the services of the accounts between two paths, each with the subscription it is of.
 pub async fn specs_between(
     conn: &mut Conn,
@@ -163,6 +162,7 @@ pub async fn specs_between(
     .await
 }
 
+/// Moves the resource on; what was observed, if given, is kept.
 pub async fn set_lifecycle(
     tx: &mut Tx,
     id: ResourceId,

@@ -8,8 +8,9 @@ use validator::Validate;
 
 use crate::access::seal::{Context, Sealer};
 use crate::api::answer::Answer;
+use crate::api::body::{MAX_FAULTS, invalid};
 use crate::api::caller::Caller;
-use crate::api::problem::{Code, Fault, Problem};
+use crate::api::problem::{Fault, Problem};
 use crate::api::routes::Routes;
 use crate::domain::Error;
 use crate::domain::bulk::batches::{self, Leaving};
@@ -116,43 +117,45 @@ struct NewBatch {
 async fn batches_create(mut caller: Caller<need::BatchesWrite>) -> Result<HttpResponse, Problem> {
     let NewBatch { items, dry_run } = caller.json().await?;
     check(&caller.state.routes, &items)?;
-    let (queued, claims) = (caller.state.signals.queued.clone(), caller.claims());
+    let claims = caller.claims();
     // Before the transaction, which others wait for.
     let (id, (account, _)) = (BatchId::new(), caller.subject().await?);
     let seal = |(place, item)| sealed(&caller.state.sealer, account, id, place, item);
     let items = (0..).zip(items).map(seal).collect();
     let good_until = caller.now.plus(caller.state.replies_kept);
     let leaving = Leaving { id, claims, body: None, items, dry_run, good_until };
-    let answered = caller
+    caller
         .write(async move |work, actor| {
             let batch = batches::create(work, actor, leaving).await?;
             Ok(answer(StatusCode::ACCEPTED, batch))
         })
-        .await;
-    queued();
-    answered
+        .await
 }
 
 /// Refuses what is no request that a batch can have.
 fn check(routes: &Routes, items: &[NewBatchItemBody]) -> Result<(), Problem> {
     let mut faults = Vec::new();
     for (at, item) in items.iter().enumerate() {
-        let method = Method::from_bytes(item.method.as_str().as_bytes()).expect("it is a method");
-        faults.extend(check_operation(routes, &method, &item.path, &format!("/items/{at}/path")).err());
+        faults.extend(check_operation(routes, item.method, &item.path, &format!("/items/{at}/path")).err());
     }
     match faults.is_empty() {
         true => Ok(()),
         false => {
-            faults.truncate(50);
-            let detail = "Some of what was sent is not valid; errors[] names each place.";
-            Err(Problem::new(Code::ValidationFailed, detail).with_errors(faults))
+            faults.truncate(MAX_FAULTS);
+            Err(invalid(faults))
         }
     }
 }
 
 /// Whether a batch can have the operation that is at a path.
-pub(super) fn check_operation(routes: &Routes, method: &Method, path: &str, at: &str) -> Result<(), Fault> {
-    match routes.of_request(method, path) {
+pub(super) fn check_operation(
+    routes: &Routes,
+    method: BatchMethod,
+    path: &str,
+    at: &str,
+) -> Result<(), Fault> {
+    let named = Method::from_bytes(method.as_str().as_bytes()).expect("it is a method");
+    match routes.of_request(&named, path) {
         None => Err(Fault::at(at, "unknown_operation", format!("{method} is not known there"))),
         Some(route) if !route.in_batches => {
             let detail = format!("{} cannot be left in a batch", route.operation_id);
@@ -187,7 +190,7 @@ pub(super) fn sealed(
 pub(super) fn answer(status: StatusCode, batch: Batch) -> Answer {
     let (id, version) = (batch.id, batch.version);
     let answer = Answer::new(status, &BatchView::from(batch)).version(version).about(id);
-    Answer { location: Some(format!("/v1/batches/{id}")), ..answer }
+    Answer { location: Some(format!("/v1/batches/{id}")), ..answer }.queued()
 }
 
 /// Get a batch
@@ -222,16 +225,7 @@ async fn batches_get(mut caller: Caller<need::BatchesRead>) -> Result<HttpRespon
 async fn batch_items_list(mut caller: Caller<need::BatchesRead>) -> Result<HttpResponse, Problem> {
     let page = caller.page()?;
     let after: Option<String> = page.after()?;
-    let status: Option<BatchItemStatus> = match caller.parameter("status").map(|text| text.parse()) {
-        None => None,
-        Some(Ok(status)) => Some(status),
-        Some(Err(_)) => {
-            let known: Vec<_> = BatchItemStatus::ALL.iter().map(|status| status.as_str()).collect();
-            let fault = Fault::parameter("status", "invalid", format!("must be one of {}", known.join(", ")));
-            let problem = Problem::new(Code::ValidationFailed, "A parameter is not valid.");
-            return Err(problem.with_errors(vec![fault]));
-        }
-    };
+    let status = caller.choice("status", BatchItemStatus::ALL)?;
     let id: BatchId = caller.id("batch")?;
     let mut conn = caller.read().await?;
     let batch = store::bulk::batches::find(&mut conn, id).await?.ok_or(Error::NotFound("batch"))?;
@@ -259,15 +253,13 @@ async fn batch_items_list(mut caller: Caller<need::BatchesRead>) -> Result<HttpR
 #[post("/batches/{id}/retry_failed")]
 async fn batches_retry_failed(caller: Caller<need::BatchesWrite>) -> Result<HttpResponse, Problem> {
     let (id, expected) = (caller.id("batch")?, caller.if_match()?);
-    let (queued, claims) = (caller.state.signals.queued.clone(), caller.claims());
-    let answered = caller
+    let claims = caller.claims();
+    caller
         .write(async move |work, actor| {
             let batch = batches::retry_failed(work, actor, id, claims, &expected).await?;
             Ok(answer(StatusCode::OK, batch))
         })
-        .await;
-    queued();
-    answered
+        .await
 }
 
 /// Cancel a batch
@@ -282,13 +274,10 @@ async fn batches_retry_failed(caller: Caller<need::BatchesWrite>) -> Result<Http
 #[post("/batches/{id}/cancel")]
 async fn batches_cancel(caller: Caller<need::BatchesWrite>) -> Result<HttpResponse, Problem> {
     let (id, expected) = (caller.id("batch")?, caller.if_match()?);
-    let queued = caller.state.signals.queued.clone();
-    let answered = caller
+    caller
         .write(async move |work, actor| {
             let batch = batches::cancel(work, actor, id, &expected).await?;
             Ok(answer(StatusCode::OK, batch))
         })
-        .await;
-    queued();
-    answered
+        .await
 }

@@ -10,7 +10,7 @@ use validator::Validate;
 use super::batches::{answer as batch_answer, sealed};
 use crate::api::answer::Answer;
 use crate::api::caller::Caller;
-use crate::api::problem::{Code, Fault, Problem};
+use crate::api::problem::Problem;
 use crate::domain::Error;
 use crate::domain::bulk::batches::{self, Leaving};
 use crate::domain::bulk::reconciles;
@@ -152,16 +152,14 @@ async fn reconcile_runs_add_rows(mut caller: Caller<need::ReconcileWrite>) -> Re
 #[post("/reconcile_runs/{id}/compare")]
 async fn reconcile_runs_compare(caller: Caller<need::ReconcileWrite>) -> Result<HttpResponse, Problem> {
     let id = caller.id("reconcile run")?;
-    let queued = caller.state.signals.queued.clone();
-    let answered = caller
+    caller
         .write(async move |work, actor| {
             let run = reconciles::compare(work, actor, id).await?;
             let place = Some(format!("/v1/reconcile_runs/{id}"));
-            Ok(Answer { status: StatusCode::ACCEPTED.as_u16(), location: place, ..answer(run) })
+            let answer = Answer { status: StatusCode::ACCEPTED.as_u16(), location: place, ..answer(run) };
+            Ok(answer.queued())
         })
-        .await;
-    queued();
-    answered
+        .await
 }
 
 /// List differences
@@ -182,16 +180,7 @@ async fn reconcile_differences_list(
 ) -> Result<HttpResponse, Problem> {
     let page = caller.page()?;
     let after: Option<i64> = page.after()?;
-    let kind: Option<DifferenceKind> = match caller.parameter("kind").map(|text| text.parse()) {
-        None => None,
-        Some(Ok(kind)) => Some(kind),
-        Some(Err(_)) => {
-            let known: Vec<_> = DifferenceKind::ALL.iter().map(|kind| kind.as_str()).collect();
-            let fault = Fault::parameter("kind", "invalid", format!("must be one of {}", known.join(", ")));
-            let problem = Problem::new(Code::ValidationFailed, "A parameter is not valid.");
-            return Err(problem.with_errors(vec![fault]));
-        }
-    };
+    let kind = caller.choice("kind", DifferenceKind::ALL)?;
     let id = caller.id("reconcile run")?;
     find(&mut caller, id).await?;
     let (mut conn, after) = (caller.read().await?, after.unwrap_or(-1));
@@ -214,8 +203,9 @@ struct ReconcileRepairs {
 
 /// Repair differences
 ///
-/// Leaves a batch of the repairs, up to 10,000, which are sent within an hour of the comparison or not at all. Each is a request that your credential must
-/// have the scope for: a change of plan or quantity is an order. Try it with `dry_run` first.
+/// Leaves a batch of the repairs, up to 10,000, which are sent within an hour of the comparison or not at all. Each is a
+/// request that your credential must have the scope for: a change of plan or quantity is an order. Those of `ended` cancel at
+/// once. Try it with `dry_run` first.
 #[utoipa::path(
     tag = "reconcile",
     security(("oauth2" = ["reconcile:write"])),
@@ -232,17 +222,15 @@ async fn reconcile_runs_apply(mut caller: Caller<need::ReconcileWrite>) -> Resul
     let (run, repairs, good_until) =
         reconciles::repairs(&mut caller.read().await?, &actor, run, &kinds).await?;
     caller.saw(&run.path);
-    let (queued, claims, id) = (caller.state.signals.queued.clone(), caller.claims(), BatchId::new());
+    let (claims, id) = (caller.claims(), BatchId::new());
     let seal = |(place, item)| sealed(&caller.state.sealer, actor.subject_id, id, place, item);
     let repairs = repairs.into_iter().filter_map(|difference| difference.repair);
     let items = (0..).zip(repairs.map(|repair| repair.0.into())).map(seal).collect();
     let leaving = Leaving { id, claims, body: None, items, dry_run, good_until };
-    let answered = caller
+    caller
         .write(async move |work, actor| {
             let batch = batches::create(work, actor, leaving).await?;
             Ok(batch_answer(StatusCode::ACCEPTED, batch))
         })
-        .await;
-    queued();
-    answered
+        .await
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,8 +13,9 @@ use validator::Validate;
 use super::batches::{answer, check_operation};
 use crate::access::opaque;
 use crate::access::seal::Context;
+use crate::api::body::invalid;
 use crate::api::caller::{Caller, lacking};
-use crate::api::problem::{Code, Fault, Problem};
+use crate::api::problem::{Fault, Problem};
 use crate::domain::Error;
 use crate::domain::bulk::batches::{self, Leaving};
 use crate::domain::bulk::selections;
@@ -109,8 +110,7 @@ struct Inside {
 #[post("/batches/preview")]
 async fn batches_preview(mut caller: Caller<need::BatchesRead>) -> Result<HttpResponse, Problem> {
     let NewBatchPreview { account_id, plan, service_type, request } = caller.json().await?;
-    let method = Method::from_bytes(request.method.as_str().as_bytes()).expect("it is a method");
-    check_operation(&caller.state.routes, &method, &request.path, "/request/path").map_err(refused)?;
+    check_operation(&caller.state.routes, request.method, &request.path, "/request/path").map_err(refused)?;
     let noun = match request.path.starts_with("/v1/services/") {
         true => SelectedNoun::Services,
         false => SelectedNoun::Subscriptions,
@@ -168,8 +168,7 @@ async fn bound<S>(caller: &mut Caller<S>) -> Result<String, Problem> {
 }
 
 fn refused(fault: Fault) -> Problem {
-    let detail = "Some of what was sent is not valid; errors[] names each place.";
-    Problem::new(Code::ValidationFailed, detail).with_errors(vec![fault])
+    invalid(vec![fault])
 }
 
 /// A batch as it was previewed.
@@ -201,7 +200,7 @@ async fn batches_create_previewed(mut caller: Caller<need::BatchesWrite>) -> Res
     if digest(&ids) != inside.digest {
         return Err(Error::PreviewOutdated.into());
     }
-    let (queued, claims) = (caller.state.signals.queued.clone(), caller.claims());
+    let claims = caller.claims();
     let (batch, (account, _)) = (BatchId::new(), caller.subject().await?);
     let (account_id, record_id) = (account.to_string(), batch.to_string());
     let context =
@@ -211,14 +210,12 @@ async fn batches_create_previewed(mut caller: Caller<need::BatchesWrite>) -> Res
     let items = selections::items(batch, &inside.request, &ids);
     let good_until = caller.now.plus(caller.state.replies_kept);
     let leaving = Leaving { id: batch, claims, body, items, dry_run, good_until };
-    let answered = caller
+    caller
         .write(async move |work, actor| {
             let batch = batches::create(work, actor, leaving).await?;
             Ok(answer(StatusCode::ACCEPTED, batch))
         })
-        .await;
-    queued();
-    answered
+        .await
 }
 
 async fn opened<S>(caller: &mut Caller<S>, token: &str) -> Result<Inside, Problem> {

@@ -86,15 +86,12 @@ async fn operations_get(mut caller: Caller<need::OperationsRead>) -> Result<Http
 #[post("/operations/{id}/retry")]
 async fn operations_retry(caller: Caller<need::OperationsWrite>) -> Result<HttpResponse, Problem> {
     let id = caller.id("operation")?;
-    let signals = caller.state.signals.clone();
-    let answer = caller
+    caller
         .write(async move |work, _| {
             let operation = operations::retry(work, id).await?;
-            Ok(Answer::ok(&OperationView::from(operation)).about(id))
+            Ok(Answer::ok(&OperationView::from(operation)).about(id).queued())
         })
-        .await;
-    (signals.queued)();
-    answer
+        .await
 }
 
 /// Cancel an operation
